@@ -1,0 +1,7 @@
+//! What the integration tests share: a runner whose tests are processes of their own, and throw-away worlds.
+//!
+//! The tests run what `hack/build` put into `bin/`; they never link a component.
+#![forbid(unsafe_code)]
+
+pub mod runner;
+pub mod world;
