@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Plumbing that the daemons share. Knows no Kubernetes.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod backoff;
+mod config;
+mod listen;
+mod log;
+mod shutdown;
+
+pub use admin::{Admin, AdminError, Readiness};
+pub use backoff::Backoff;
+pub use config::{ConfigError, load_toml};
+pub use listen::listen_unix;
+pub use log::{LogFormat, LogHandle, init_logs};
+pub use shutdown::on_signals;
+/// Cancelled when the process was asked to end; every task of a daemon holds a child of it.
+pub use tokio_util::sync::CancellationToken;

@@ -1,0 +1,48 @@
+//! Unix sockets that only their owner may use.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use tokio::net::UnixListener;
+
+/// The longest path that fits into `sun_path` with its terminating zero (unix(7)).
+const LONGEST_PATH: usize = 107;
+
+/// Binds a unix socket of mode 0600 in place of what an earlier process left there.
+///
+/// `bind` makes the file with the process's umask, so between it and the change of mode the folder's own mode must
+/// keep others out: daemons make theirs 0700.
+pub fn listen_unix(path: &Path) -> io::Result<UnixListener> {
+    if path.as_os_str().len() > LONGEST_PATH {
+        let text = format!("a socket's path may have {LONGEST_PATH} bytes, this one has {}", path.as_os_str().len());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_is_private_and_replaces_a_stale_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        drop(listen_unix(&path).unwrap());
+        let _listener = listen_unix(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_path_over_the_kernel_limit_is_named_as_such() {
+        let error = listen_unix(Path::new(&format!("/tmp/{}", "x".repeat(120)))).unwrap_err();
+        assert!(error.to_string().contains("107 bytes"), "{error}");
+    }
+}
