@@ -97,11 +97,8 @@ fn one(tests: &[Test], name: &str) -> ExitCode {
 
 fn spawn(name: &str) -> Result<Completion, Failed> {
     let exe = std::env::current_exe().map_err(|error| error.to_string())?;
-    let output = Command::new(exe)
-        .env(ONE, name)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| error.to_string())?;
+    let output =
+        Command::new(exe).env(ONE, name).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     match output.status.code() {
         Some(0) => Ok(Completion::Completed),
