@@ -3,5 +3,7 @@
 //! The tests run what `hack/build` put into `bin/`; they never link a component.
 #![forbid(unsafe_code)]
 
+pub mod cri;
+pub mod process;
 pub mod runner;
 pub mod world;
