@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 pub mod cri;
+pub mod memory;
+pub mod peers;
 pub mod process;
 pub mod runner;
 pub mod world;
