@@ -10,46 +10,46 @@ use std::path::{Path, PathBuf};
 
 /// The paths and names of one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// Sockets; a tmpfs, mode 0700.
-    pub run: PathBuf,
+    pub(crate) run: PathBuf,
     /// State of pods and containers; a tmpfs.
-    pub state: PathBuf,
+    pub(crate) state: PathBuf,
     /// Images, and the writable layers of containers.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// `hosts.toml` folders, one per registry.
-    pub registry_config: PathBuf,
+    pub(crate) registry_config: PathBuf,
     /// Where network namespaces are pinned.
-    pub netns: PathBuf,
+    pub(crate) netns: PathBuf,
     /// CNI configuration.
-    pub cni_conf: PathBuf,
+    pub(crate) cni_conf: PathBuf,
     /// CNI plugins.
-    pub cni_bin: PathBuf,
+    pub(crate) cni_bin: PathBuf,
     /// libcni's cache of results.
-    pub cni_cache: PathBuf,
+    pub(crate) cni_cache: PathBuf,
     /// host-local's leases.
-    pub cni_leases: PathBuf,
+    pub(crate) cni_leases: PathBuf,
     /// The kubelet's own files and the pods' volumes.
-    pub kubelet_root: PathBuf,
+    pub(crate) kubelet_root: PathBuf,
     /// Static pod manifests.
-    pub manifests: PathBuf,
+    pub(crate) manifests: PathBuf,
     /// CRI logs.
-    pub pod_logs: PathBuf,
+    pub(crate) pod_logs: PathBuf,
     /// The cgroup below which all pods live.
-    pub cgroup_parent: String,
+    pub(crate) cgroup_parent: String,
     /// The pods' bridge.
-    pub bridge: String,
+    pub(crate) bridge: String,
     /// The pods' addresses, as `ADDRESS/BITS`.
-    pub pod_cidr: String,
+    pub(crate) pod_cidr: String,
     /// The nft table of masquerading and host ports.
-    pub nft_table: String,
+    pub(crate) nft_table: String,
     /// The CNI network's name.
-    pub network: String,
+    pub(crate) network: String,
 }
 
 impl Layout {
     /// The layout below a data folder, whose path is made absolute by the caller; the conventional one without.
-    pub fn new(data_dir: Option<&Path>) -> Self {
+    pub(crate) fn new(data_dir: Option<&Path>) -> Self {
         data_dir.map_or_else(Self::conventional, Self::below)
     }
 
@@ -103,29 +103,31 @@ impl Layout {
     }
 
     /// The CRI daemon's socket.
-    pub fn cri_socket(&self) -> PathBuf {
+    pub(crate) fn cri_socket(&self) -> PathBuf {
         self.run.join("cri.sock")
     }
 
     /// The CRI daemon's admin endpoint.
-    pub fn cri_admin_socket(&self) -> PathBuf {
+    pub(crate) fn cri_admin_socket(&self) -> PathBuf {
         self.run.join("cri-admin.sock")
     }
 
     /// The kubelet's socket.
-    pub fn kubelet_socket(&self) -> PathBuf {
+    pub(crate) fn kubelet_socket(&self) -> PathBuf {
         self.run.join("kubelet.sock")
     }
 
     /// The kubelet's admin endpoint.
-    pub fn kubelet_admin_socket(&self) -> PathBuf {
+    pub(crate) fn kubelet_admin_socket(&self) -> PathBuf {
         self.run.join("kubelet-admin.sock")
     }
 }
 
 /// FNV-1a: stable across builds and machines, which std's hasher does not promise.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -1,1 +1,105 @@
-fn main() {}
+//! `orlop`: every daemon, and the person's command line.
+//!
+//! `main` parses, installs the log, runs one command and turns its error into one line and an exit code: 64 for
+//! a wrong command line or configuration, 1 for everything that went wrong later.
+#![forbid(unsafe_code)]
+
+mod daemons;
+mod layout;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::layout::Layout;
+
+/// EX_USAGE of sysexits.h.
+const USAGE: u8 = 64;
+
+/// The lowest deck of a Kubernetes node: runs pods from a folder of manifests, or under a kubelet.
+#[derive(Parser)]
+#[command(name = "orlop", version, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// The folder below which an instance keeps everything; without it the conventional paths of a node hold
+    #[arg(long, global = true, value_name = "DIR", env = "ORLOP_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A level (error, warn, info, debug, trace) or directives such as info,cri_shim=debug
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: String,
+    /// text or json
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: daemon::LogFormat,
+}
+
+impl Global {
+    /// Where this instance keeps what.
+    pub(crate) fn layout(&self) -> std::io::Result<Layout> {
+        let absolute = self.data_dir.as_ref().map(std::path::absolute).transpose()?;
+        Ok(Layout::new(absolute.as_deref()))
+    }
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the CRI daemon: pods and containers for a kubelet, images from registries
+    Cri(daemons::cri::Flags),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The command line or a configuration file is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// It went wrong later.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Error {
+    /// An error with its causes on one line.
+    pub(crate) fn failed(error: &dyn std::error::Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let more = error.to_string();
+            // Some libraries repeat their source in their own text.
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
+            }
+            cause = error.source();
+        }
+        Self::Failed(text)
+    }
+}
+
+fn main() -> ExitCode {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(USAGE),
+            };
+        }
+    };
+    let done = match line.command {
+        Command::Cri(flags) => daemons::cri::run(&line.global, flags),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("orlop: {error}");
+        ExitCode::from(if matches!(error, Error::Usage(_)) { USAGE } else { 1 })
+    })
+}

@@ -1,0 +1,37 @@
+//! The long-running commands: flags to configuration, then one component's `run`.
+
+pub(crate) mod cri;
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use daemon::CancellationToken;
+
+use crate::{Error, Global};
+
+/// Installs the log, starts the executor, and runs a daemon until it ends or a signal asks it to.
+fn serve<F, Fut>(global: &Global, run: F) -> Result<ExitCode, Error>
+where
+    F: FnOnce(CancellationToken, daemon::LogHandle) -> Fut,
+    Fut: Future<Output = Result<(), Error>>,
+{
+    let logs = daemon::init_logs(&global.log_level, global.log_format).map_err(Error::Usage)?;
+    let executor = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // A node's daemons wait far more than they compute; threads cost memory.
+        .worker_threads(2)
+        .build()
+        .map_err(|error| Error::failed(&error))?;
+    executor.block_on(async {
+        let shutdown = daemon::on_signals().map_err(|error| Error::failed(&error))?;
+        run(shutdown, logs).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a folder that only root may enter, with its parents.
+fn private_folder(path: &Path) -> Result<(), Error> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| Error::Failed(format!("making {}: {}", path.display(), error)))
+}

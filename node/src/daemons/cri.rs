@@ -1,0 +1,130 @@
+//! `orlop cri`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use cri_shim::{Config, ConfigFile};
+
+use super::{private_folder, serve};
+use crate::layout::Layout;
+use crate::{Error, Global};
+
+/// The flags of the CRI daemon. Each overrides the configuration file, which overrides what follows from
+/// `--data-dir`.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Flags {
+    /// The socket of both CRI services, as unix:///PATH
+    #[arg(long, value_name = "SOCKET")]
+    listen: Option<PathBuf>,
+    /// Where images and the writable layers of containers lie
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Where the state of pods lies; a tmpfs
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// CNI configuration
+    #[arg(long, value_name = "DIR")]
+    pub(super) cni_conf_dir: Option<PathBuf>,
+    /// CNI plugins; may be given more than once
+    #[arg(long, value_name = "DIR")]
+    pub(super) cni_bin_dir: Vec<PathBuf>,
+    /// libcni's cache of results
+    #[arg(long, value_name = "DIR")]
+    cni_cache_dir: Option<PathBuf>,
+    /// hosts.toml folders, one per registry
+    #[arg(long, value_name = "DIR")]
+    registry_config_dir: Option<PathBuf>,
+    /// The cgroup of monitors, and of pods that name no parent
+    #[arg(long, value_name = "PATH")]
+    pub(super) cgroup_parent: Option<String>,
+    /// Where network namespaces are pinned
+    #[arg(long, value_name = "DIR")]
+    netns_dir: Option<PathBuf>,
+    /// The OCI runtime and monitor
+    #[arg(long, value_name = "FILE")]
+    runtime: Option<PathBuf>,
+    /// Where exec and attach are served to the kubelet
+    #[arg(long, value_name = "ADDRESS")]
+    stream_address: Option<SocketAddr>,
+    /// The admin endpoint's socket
+    #[arg(long, value_name = "SOCKET")]
+    cri_admin: Option<PathBuf>,
+    /// A TOML file with these keys
+    #[arg(long = "cri-config", alias = "config", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What follows from the layout alone.
+fn defaults(layout: &Layout) -> Config {
+    let conventional = Config::under(&layout.root, &layout.run);
+    Config {
+        listen: layout.cri_socket(),
+        state: layout.state.clone(),
+        cni_conf_dir: layout.cni_conf.clone(),
+        cni_bin_dirs: vec![layout.cni_bin.clone()],
+        cni_cache_dir: layout.cni_cache.clone(),
+        registry_config_dir: layout.registry_config.clone(),
+        netns_dir: layout.netns.clone(),
+        admin: Some(layout.cri_admin_socket()),
+        cgroup_parent: match layout.cgroup_parent.as_str() {
+            "/" => conventional.cgroup_parent.clone(),
+            own => own.into(),
+        },
+        ..conventional
+    }
+}
+
+impl Flags {
+    /// The daemon's configuration: flags over file over layout.
+    pub(super) fn config(&self, layout: &Layout) -> Result<Config, Error> {
+        let conventional_file = Path::new("/etc/orlop/orlop.toml");
+        let file: ConfigFile = match &self.config {
+            Some(path) => daemon::load_toml(path, false),
+            None => daemon::load_toml(conventional_file, true),
+        }
+        .map_err(|error| Error::Usage(error.to_string()))?;
+        let Self {
+            listen,
+            root,
+            state,
+            cni_conf_dir,
+            cni_bin_dir,
+            cni_cache_dir,
+            registry_config_dir,
+            cgroup_parent,
+            netns_dir,
+            runtime,
+            stream_address,
+            cri_admin,
+            config: _,
+        } = self.clone();
+        let flags = ConfigFile {
+            listen,
+            root,
+            state,
+            cni_conf_dir,
+            cni_bin_dirs: (!cni_bin_dir.is_empty()).then_some(cni_bin_dir),
+            cni_cache_dir,
+            registry_config_dir,
+            cgroup_parent,
+            netns_dir,
+            runtime,
+            stream_address,
+            admin: cri_admin,
+            pod_cidr: None,
+        };
+        Ok(defaults(layout).with(file).with(flags))
+    }
+}
+
+/// Runs the daemon until it is asked to end.
+pub(crate) fn run(global: &Global, flags: Flags) -> Result<ExitCode, Error> {
+    let layout = global.layout().map_err(|error| Error::failed(&error))?;
+    let config = flags.config(&layout)?;
+    private_folder(&layout.run)?;
+    serve(global, |shutdown, _logs| async move {
+        cri_shim::run(config, shutdown).await.map_err(|error| Error::failed(&error))
+    })
+}
