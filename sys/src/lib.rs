@@ -1,1 +1,14 @@
-//! Placeholder.
+//! The Linux kernel, synchronously: descriptors, mounts, namespaces, cgroups and processes.
+//!
+//! This crate knows neither containers nor pods. It is the only place, beside the runtime's clone path, where
+//! `unsafe` is allowed; each block says why it is sound (see `docs/unsafe.md`).
+
+pub mod cgroup;
+pub mod error;
+pub mod fs;
+pub mod mount;
+pub mod namespace;
+pub mod proc;
+pub mod process;
+
+pub use error::{Error, During, Result};

@@ -1,0 +1,38 @@
+//! Pseudo-terminals of a devpts instance that was made for a container.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::pty::OpenptFlags;
+
+use crate::fs::Root;
+use crate::{During, Error, Result, fs};
+
+/// `DEVPTS_SUPER_MAGIC`.
+const DEVPTS: i64 = 0x1cd1;
+
+/// Opens a new terminal of the devpts mounted at `/dev/pts` inside the root: its master and its slave.
+///
+/// Both are checked to lie on a devpts: an image that puts a symlink there gets an error and not a host file.
+pub fn open_terminal(root: &Root) -> Result<(OwnedFd, OwnedFd)> {
+    let path = Path::new("/dev/pts/ptmx");
+    let master = root.open_at(path, OFlags::RDWR | OFlags::NOCTTY, Mode::empty())?;
+    if fs::magic(&master)? != DEVPTS || fs::file_type(&master)? != FileType::CharacterDevice {
+        return Err(Error::new("open terminal", path.display(), Errno::NODEV));
+    }
+    rustix::pty::unlockpt(&master).during("unlockpt", path.display())?;
+    // The slave is opened through its master, and so no path inside the container is involved.
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags).during("open slave", path.display())?;
+    if fs::magic(&slave)? != DEVPTS {
+        return Err(Error::new("open slave", path.display(), Errno::NODEV));
+    }
+    Ok((master, slave))
+}
+
+/// Starts a session whose controlling terminal is the slave.
+pub fn set_controlling_terminal(slave: &OwnedFd) -> Result<()> {
+    rustix::process::ioctl_tiocsctty(slave).during("set controlling terminal", "console")
+}
