@@ -126,7 +126,8 @@ async fn density(peer: &Peer, pods: usize) -> Result<(), Error> {
         let new = memory::processes().into_iter().filter(|pid| peer.owns(*pid));
         new.filter(|pid| memory::command_line(*pid).contains(WORKLOAD) == workload).map(memory::pss_kib).sum()
     };
-    let cpu = || -> u64 { memory::processes().into_iter().filter(|p| peer.owns(*p)).map(memory::cpu_ticks).sum() };
+    let cpu =
+        || -> u64 { memory::processes().into_iter().filter(|p| peer.owns(*p)).map(memory::cpu_ticks).sum() };
     let (empty, cpu_before, start) = (weight(false), cpu(), Instant::now());
     let mut running = tokio::task::JoinSet::new();
     for number in 0..pods {

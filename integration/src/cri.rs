@@ -29,7 +29,8 @@ impl Cri {
             }))
             .await?;
         Ok(Self {
-            runtime: RuntimeServiceClient::new(channel.clone()).max_decoding_message_size(api_cri::MAX_MESSAGE_BYTES),
+            runtime: RuntimeServiceClient::new(channel.clone())
+                .max_decoding_message_size(api_cri::MAX_MESSAGE_BYTES),
             images: ImageServiceClient::new(channel).max_decoding_message_size(api_cri::MAX_MESSAGE_BYTES),
         })
     }

@@ -26,6 +26,7 @@ pub fn pss_kib(pid: i32) -> u64 {
 pub fn cpu_ticks(pid: i32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name may hold spaces: fields are counted from behind its closing parenthesis.
-    let fields: Vec<&str> = text.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
+    let fields: Vec<&str> =
+        text.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
     fields.iter().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum()
 }

@@ -145,12 +145,22 @@ path = "{at}/opt"
     let mut daemon = Daemon::spawn(command, &folder.join("log"))?;
     daemon.wait_for_socket(&socket).map_err(|error| format!("{error:?}"))?;
     let images = test_images(folder)?;
-    for (layout, name) in [("busybox", "docker.io/library/busybox:1.35"), ("pause", "docker.io/library/pause:bench")] {
+    for (layout, name) in
+        [("busybox", "docker.io/library/busybox:1.35"), ("pause", "docker.io/library/pause:bench")]
+    {
         let archive = folder.join(format!("{layout}.tar"));
         let source = format!("oci:{}", images.join(layout).display());
-        run(Command::new("skopeo").args(["copy", &source, &format!("docker-archive:{}:{name}", archive.display())]))?;
+        run(Command::new("skopeo").args([
+            "copy",
+            &source,
+            &format!("docker-archive:{}:{name}", archive.display()),
+        ]))?;
         let mut import = Command::new("ctr");
-        import.arg("--address").arg(&socket).args(["--namespace", "k8s.io", "images", "import"]).arg(&archive);
+        import
+            .arg("--address")
+            .arg(&socket)
+            .args(["--namespace", "k8s.io", "images", "import"])
+            .arg(&archive);
         run(&mut import)?;
     }
     Ok(Peer {

@@ -46,7 +46,9 @@ impl Daemon {
     pub fn terminate(&mut self, deadline: Duration) -> Result<ExitStatus, TestError> {
         kill(Pid::from_raw(self.pid()), Signal::SIGTERM)?;
         let pid = self.pid();
-        wait_for(deadline, &format!("the end of process {pid} after SIGTERM"), || Ok(self.child.try_wait()?))
+        wait_for(deadline, &format!("the end of process {pid} after SIGTERM"), || {
+            Ok(self.child.try_wait()?)
+        })
     }
 
     /// Waits until it accepts connections on a unix socket; fails with its log when it ends before.

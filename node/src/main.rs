@@ -6,6 +6,7 @@
 
 mod daemons;
 mod layout;
+mod network;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
