@@ -130,7 +130,10 @@ fn without_scheme(path: &Path) -> PathBuf {
 
 /// The three binaries are installed into one folder.
 fn beside_this_program(name: &str) -> PathBuf {
-    std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join(name))).unwrap_or_else(|| name.into())
+    std::env::current_exe()
+        .ok()
+        .and_then(|exe| exe.parent().map(|folder| folder.join(name)))
+        .unwrap_or_else(|| name.into())
 }
 
 #[cfg(test)]
@@ -140,7 +143,11 @@ mod tests {
     #[test]
     fn a_later_source_wins_and_the_scheme_is_optional() {
         let config = Config::default()
-            .with(ConfigFile { listen: Some("unix:///a.sock".into()), root: Some("/file".into()), ..ConfigFile::default() })
+            .with(ConfigFile {
+                listen: Some("unix:///a.sock".into()),
+                root: Some("/file".into()),
+                ..ConfigFile::default()
+            })
             .with(ConfigFile { root: Some("/flag".into()), ..ConfigFile::default() });
         assert_eq!(config.listen, Path::new("/a.sock"));
         assert_eq!(config.root, Path::new("/flag"));

@@ -19,8 +19,8 @@ pub enum Error {
 
 /// Serves CRI until `shutdown` is cancelled. Pods keep running under their monitors afterwards.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let _listener =
-        daemon::listen_unix(&config.listen).map_err(|source| Error::Listen { path: config.listen.clone(), source })?;
+    let _listener = daemon::listen_unix(&config.listen)
+        .map_err(|source| Error::Listen { path: config.listen.clone(), source })?;
     shutdown.cancelled().await;
     Ok(())
 }

@@ -32,8 +32,10 @@ pub fn load_toml<T: DeserializeOwned + Default>(path: &Path, optional: bool) -> 
         Err(error) if optional && error.kind() == std::io::ErrorKind::NotFound => return Ok(T::default()),
         Err(source) => return Err(ConfigError::Read { path: path.into(), source }),
     };
-    toml::from_str(&text)
-        .map_err(|error| ConfigError::Parse { path: path.into(), message: error.to_string().trim_end().to_owned() })
+    toml::from_str(&text).map_err(|error| ConfigError::Parse {
+        path: path.into(),
+        message: error.to_string().trim_end().to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -68,6 +70,8 @@ mod tests {
     fn a_missing_file_is_an_error_unless_optional() {
         let nowhere = Path::new("/nonexistent/orlop.toml");
         assert_eq!(load_toml::<Sample>(nowhere, true).unwrap(), Sample::default());
-        assert!(load_toml::<Sample>(nowhere, false).unwrap_err().to_string().contains("/nonexistent/orlop.toml"));
+        assert!(
+            load_toml::<Sample>(nowhere, false).unwrap_err().to_string().contains("/nonexistent/orlop.toml")
+        );
     }
 }

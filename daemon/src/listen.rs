@@ -15,7 +15,8 @@ const LONGEST_PATH: usize = 107;
 /// keep others out: daemons make theirs 0700.
 pub fn listen_unix(path: &Path) -> io::Result<UnixListener> {
     if path.as_os_str().len() > LONGEST_PATH {
-        let text = format!("a socket's path may have {LONGEST_PATH} bytes, this one has {}", path.as_os_str().len());
+        let text =
+            format!("a socket's path may have {LONGEST_PATH} bytes, this one has {}", path.as_os_str().len());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     match std::fs::remove_file(path) {

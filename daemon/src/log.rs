@@ -42,7 +42,8 @@ impl LogHandle {
 
 /// Installs the process's subscriber; called once, by `main`.
 pub fn init_logs(directives: &str, format: LogFormat) -> Result<LogHandle, String> {
-    let filter = EnvFilter::try_new(directives).map_err(|error| format!("log level {directives:?}: {error}"))?;
+    let filter =
+        EnvFilter::try_new(directives).map_err(|error| format!("log level {directives:?}: {error}"))?;
     let (filter, handle) = reload::Layer::new(filter);
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(true);
     let registry = tracing_subscriber::registry().with(filter);

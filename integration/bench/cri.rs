@@ -8,7 +8,6 @@
 //! ```
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use api_cri::v1 as cri;
@@ -36,9 +35,7 @@ fn main() -> Result<(), Error> {
     let folder = tempfile::tempdir()?;
     runtime.block_on(async {
         let mut results = Vec::new();
-        let before = memory::processes();
         let ours = orlop(&folder.path().join("orlop")).await?;
-        let our_daemons: BTreeSet<i32> = memory::processes().difference(&before).copied().collect();
         let theirs = containerd(&folder.path().join("containerd")).await?;
         for round in 0..rounds {
             for peer in [&ours, &theirs] {
@@ -47,7 +44,6 @@ fn main() -> Result<(), Error> {
             }
         }
         print_calls(&results);
-        drop(our_daemons);
         for peer in [&ours, &theirs] {
             density(peer, pods).await?;
         }
@@ -131,13 +127,13 @@ async fn density(peer: &Peer, pods: usize) -> Result<(), Error> {
     let (empty, cpu_before, start) = (weight(false), cpu(), Instant::now());
     let mut running = tokio::task::JoinSet::new();
     for number in 0..pods {
-        let peer = peer.clone();
+        let one = peer.clone();
         running.spawn(async move {
-            let config = peer.sandbox(&format!("many-{number}"));
-            let mut client = peer.cri.clone();
+            let config = one.sandbox(&format!("many-{number}"));
+            let mut client = one.cri.clone();
             let request = cri::RunPodSandboxRequest { config: Some(config.clone()), ..Default::default() };
             let sandbox = client.runtime.run_pod_sandbox(request).await?.into_inner().pod_sandbox_id;
-            let container_id = create(&peer, &sandbox, &config).await?;
+            let container_id = create(&one, &sandbox, &config).await?;
             client.runtime.start_container(cri::StartContainerRequest { container_id }).await?;
             Ok::<String, Error>(sandbox)
         });

@@ -87,7 +87,11 @@ impl Cgroup {
     pub fn new(hierarchies: &Hierarchies, path: &Path) -> Self {
         let folders = hierarchies.trees.iter().map(|tree| {
             let base = if path.is_absolute() { tree.mount.clone() } else { tree.own.clone() };
-            Folder { controllers: tree.controllers.clone(), mount: tree.mount.clone(), path: hierarchy::below(&base, path) }
+            Folder {
+                controllers: tree.controllers.clone(),
+                mount: tree.mount.clone(),
+                path: hierarchy::below(&base, path),
+            }
         });
         Self { version: hierarchies.version, folders: folders.collect() }
     }
@@ -115,12 +119,15 @@ impl Cgroup {
         for folder in &self.folders {
             if self.version == Version::V2 {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let fd = rustix::fs::open(&folder.path, flags, Mode::empty()).during("open", folder.path.display())?;
+                let fd = rustix::fs::open(&folder.path, flags, Mode::empty())
+                    .during("open", folder.path.display())?;
                 entrance.folder = Some(fd);
             } else {
                 let path = folder.path.join("tasks");
                 let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-                entrance.tasks.push(rustix::fs::open(&path, flags, Mode::empty()).during("open", path.display())?);
+                entrance
+                    .tasks
+                    .push(rustix::fs::open(&path, flags, Mode::empty()).during("open", path.display())?);
             }
         }
         Ok(entrance)
@@ -294,7 +301,8 @@ mod tests {
 
     #[test]
     fn a_path_cannot_climb_out_of_its_tree() {
-        let tree = Hierarchy { controllers: "pids".into(), mount: "/cg/pids".into(), own: "/cg/pids/me".into() };
+        let tree =
+            Hierarchy { controllers: "pids".into(), mount: "/cg/pids".into(), own: "/cg/pids/me".into() };
         let hierarchies = Hierarchies { version: Version::V1, trees: vec![tree] };
         let path = |text: &str| Cgroup::new(&hierarchies, Path::new(text)).folders[0].path.clone();
         assert_eq!(path("/a/b"), Path::new("/cg/pids/a/b"));

@@ -156,7 +156,8 @@ pub fn exists(path: &Path) -> bool {
 
 /// Writes a small file in one call, as the kernel's own files (cgroupfs, procfs) want it.
 pub fn write(path: &Path, data: &str) -> Result<()> {
-    let fd = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).during("open", path.display())?;
+    let fd = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .during("open", path.display())?;
     rustix::io::write(&fd, data.as_bytes()).during("write", path.display())?;
     Ok(())
 }

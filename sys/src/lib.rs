@@ -11,4 +11,4 @@ pub mod namespace;
 pub mod proc;
 pub mod process;
 
-pub use error::{Error, During, Result};
+pub use error::{During, Error, Result};

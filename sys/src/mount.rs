@@ -8,8 +8,8 @@ use std::path::Path;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
 };
 
 use crate::fs::fd_path;
@@ -78,13 +78,7 @@ pub fn set_attributes(
 }
 
 /// Mounts a file system onto an open folder.
-pub fn mount_on(
-    source: &CStr,
-    target: impl AsFd,
-    kind: &CStr,
-    flags: u64,
-    data: &CStr,
-) -> Result<(), Errno> {
+pub fn mount_on(source: &CStr, target: impl AsFd, kind: &CStr, flags: u64, data: &CStr) -> Result<(), Errno> {
     // The magic link names the open folder itself, whatever happened to its path since.
     let target = fd_path(target);
     #[allow(clippy::cast_possible_truncation)] // mount(2) has 32 flags.

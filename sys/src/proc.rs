@@ -25,7 +25,9 @@ pub fn stat(pid: i32) -> Result<Option<Stat>> {
     let path = PathBuf::from(format!("/proc/{pid}/stat"));
     match fs::read(&path) {
         Ok(text) => Ok(parse_stat(&text)),
-        Err(error) if error.errno == rustix::io::Errno::NOENT || error.errno == rustix::io::Errno::SRCH => Ok(None),
+        Err(error) if error.errno == rustix::io::Errno::NOENT || error.errno == rustix::io::Errno::SRCH => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

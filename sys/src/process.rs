@@ -13,7 +13,8 @@ use rustix::process::{Pid, PidfdFlags};
 use crate::{During, Error, Result};
 
 pub use credentials::{
-    Capabilities, become_user, keep_capabilities, limit_bounding, set_capabilities, set_limit, set_not_dumpable,
+    Capabilities, become_user, keep_capabilities, limit_bounding, set_capabilities, set_limit,
+    set_not_dumpable,
 };
 pub use terminal::{open_terminal, set_controlling_terminal};
 
@@ -91,7 +92,13 @@ pub fn pidfd(pid: i32) -> Result<OwnedFd> {
 pub fn send_signal(pidfd: &OwnedFd, signal: i32) -> Result<(), Errno> {
     // SAFETY: no siginfo is passed; the descriptor is borrowed for the call.
     let result = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
     };
     if result == 0 { Ok(()) } else { Err(last()) }
 }
@@ -112,7 +119,8 @@ pub fn close_range_on_exec(first: u32, last: u32) -> Result<(), Errno> {
 /// Nothing may use an owned descriptor outside of `keep` afterwards. For a cloned child that dropped or forgot
 /// all else.
 pub unsafe fn close_all_but(keep: &[RawFd]) -> Result<(), Errno> {
-    let mut keep: Vec<u32> = keep.iter().filter_map(|&fd| u32::try_from(fd).ok()).filter(|&fd| fd > 2).collect();
+    let mut keep: Vec<u32> =
+        keep.iter().filter_map(|&fd| u32::try_from(fd).ok()).filter(|&fd| fd > 2).collect();
     keep.sort_unstable();
     let mut next = 3;
     for fd in keep {
@@ -201,9 +209,8 @@ pub fn load_seccomp(filter: &[BpfInstruction], flags: u64) -> Result<Option<Owne
     let length = u16::try_from(filter.len()).map_err(|_| Error::new("seccomp", "filter", Errno::INVAL))?;
     let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
     // SAFETY: the kernel copies the program, which has the length given, during the call.
-    let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
     if result < 0 {
         return Err(Error::new("seccomp", "filter", last()));
     }

@@ -14,8 +14,8 @@ mod message;
 
 pub use config::{IdMapping, NamespaceSource, PodConfig, PodNamespaces, SharedMemory};
 pub use message::{
-    ClientMessage, ContainerState, ContainerStatus, CreateRequest, DecodeError, ErrorCode, Event, ExecRequest, Exit,
-    PodStatus, Reply, ReplyError, Request, ServerMessage,
+    ClientMessage, ContainerState, ContainerStatus, CreateRequest, DecodeError, ErrorCode, Event,
+    ExecRequest, Exit, PodStatus, Reply, ReplyError, Request, ServerMessage,
 };
 
 /// The version this crate speaks. A monitor answers [`Request::Hello`] with its own.

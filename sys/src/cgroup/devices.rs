@@ -49,7 +49,12 @@ impl DeviceRule {
 
     /// Whether it covers every device and every access.
     pub fn is_all(&self) -> bool {
-        self.kind.is_none() && self.read && self.write && self.mknod && self.major.is_none() && self.minor.is_none()
+        self.kind.is_none()
+            && self.read
+            && self.write
+            && self.mknod
+            && self.major.is_none()
+            && self.minor.is_none()
     }
 
     /// As the files of version 1 want it: `c 1:3 rwm`, or `a`.
@@ -58,8 +63,11 @@ impl DeviceRule {
             return "a".to_owned();
         }
         let number = |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
-        let access: String =
-            [(self.read, 'r'), (self.write, 'w'), (self.mknod, 'm')].iter().filter(|(has, _)| *has).map(|(_, c)| *c).collect();
+        let access: String = [(self.read, 'r'), (self.write, 'w'), (self.mknod, 'm')]
+            .iter()
+            .filter(|(has, _)| *has)
+            .map(|(_, c)| *c)
+            .collect();
         format!("{} {}:{} {access}", self.kind.unwrap_or('a'), number(self.major), number(self.minor))
     }
 }

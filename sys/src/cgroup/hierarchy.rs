@@ -35,7 +35,11 @@ impl Hierarchies {
     /// controllers are those that version 1 lacks, and container managers make and remove no folders there.
     pub fn discover() -> Result<Self> {
         let own = fs::read(Path::new("/proc/self/cgroup"))?;
-        let root = rustix::fs::open(ROOT, rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty());
+        let root = rustix::fs::open(
+            ROOT,
+            rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        );
         if let Ok(root) = root
             && fs::magic(&root)? == CGROUP2
         {

@@ -120,7 +120,8 @@ pub(super) fn attach(cgroup: &Path, rules: &DeviceRules) -> Result<()> {
         attach_flags: BPF_F_ALLOW_MULTI,
     };
     // SAFETY: `attr` is the part of `union bpf_attr` that this command reads, of the size we pass, without pointers.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, &raw const attr, size_of::<Attach>()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, &raw const attr, size_of::<Attach>()) };
     if result == 0 { Ok(()) } else { Err(Error::new("attach device program to", cgroup.display(), last())) }
 }
 
@@ -188,7 +189,8 @@ mod tests {
                 MOVE_REGISTER => registers[destination] = registers[source],
                 AND => registers[destination] &= now.immediate,
                 SHIFT_RIGHT => {
-                    registers[destination] = (registers[destination].cast_unsigned() >> now.immediate).cast_signed();
+                    registers[destination] =
+                        (registers[destination].cast_unsigned() >> now.immediate).cast_signed();
                 }
                 JUMP_NOT_EQUAL | JUMP_EQUAL => {
                     if (registers[destination] == now.immediate) == (now.code == JUMP_EQUAL) {
@@ -218,9 +220,8 @@ mod tests {
 
     #[test]
     fn a_later_rule_beats_an_earlier_one() {
-        let program = program(
-            r#"[{"allow":true,"access":"rwm"},{"allow":false,"type":"b","major":8,"access":"w"}]"#,
-        );
+        let program =
+            program(r#"[{"allow":true,"access":"rwm"},{"allow":false,"type":"b","major":8,"access":"w"}]"#);
         assert!(verdict(&program, BLOCK, READ, 8, 1));
         assert!(!verdict(&program, BLOCK, READ | WRITE, 8, 1));
         assert!(verdict(&program, BLOCK, WRITE, 9, 1));

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources, LinuxThrottleDevice};
 use rustix::io::Errno;
 
-use super::devices::DeviceRules;
 use super::Folder;
+use super::devices::DeviceRules;
 use crate::{During, Error, Result, fs};
 
 /// Makes the folder and those above it. A cpuset is born empty and nothing can enter it: it inherits.
@@ -132,7 +132,11 @@ fn apply_memory(path: &Path, memory: &LinuxMemory) -> Result<()> {
     {
         let usage: u64 = fs::read(&path.join("memory.usage_in_bytes"))?.trim().parse().unwrap_or(0);
         if limit < usage {
-            return Err(Error::new("rejecting memory limit", format!("{limit} (usage {usage})"), Errno::BUSY));
+            return Err(Error::new(
+                "rejecting memory limit",
+                format!("{limit} (usage {usage})"),
+                Errno::BUSY,
+            ));
         }
     }
     let (file, sum) = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes");
@@ -175,7 +179,9 @@ fn apply_block(path: &Path, block: &LinuxBlockIo) -> Result<()> {
     write_some(path, &weight("weight"), block.weight().filter(|&weight| weight != 0))?;
     write_some(path, "blkio.leaf_weight", block.leaf_weight().filter(|&weight| weight != 0))?;
     for device in block.weight_device().iter().flatten() {
-        let line = |weight: Option<u16>| weight.map(|weight| format!("{}:{} {weight}", device.major(), device.minor()));
+        let line = |weight: Option<u16>| {
+            weight.map(|weight| format!("{}:{} {weight}", device.major(), device.minor()))
+        };
         write_some(path, &weight("weight_device"), line(device.weight()))?;
         write_some(path, "blkio.leaf_weight_device", line(device.leaf_weight()))?;
     }

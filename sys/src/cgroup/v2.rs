@@ -36,8 +36,10 @@ fn hand_down(path: &Path) -> Result<()> {
     }
     let control = path.join("cgroup.subtree_control");
     let enabled = fs::read(&control)?;
-    let missing: Vec<_> =
-        available.split_whitespace().filter(|name| !enabled.split_whitespace().any(|have| have == *name)).collect();
+    let missing: Vec<_> = available
+        .split_whitespace()
+        .filter(|name| !enabled.split_whitespace().any(|have| have == *name))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -75,8 +77,11 @@ pub(super) fn apply(folder: &Folder, resources: &LinuxResources) -> Result<()> {
     }
     for (device, limits) in resources.rdma().iter().flatten() {
         let limit = |limit: Option<u32>| limit.map_or("max".to_owned(), |limit| limit.to_string());
-        let line =
-            format!("{device} hca_handle={} hca_object={}", limit(limits.hca_handles()), limit(limits.hca_objects()));
+        let line = format!(
+            "{device} hca_handle={} hca_object={}",
+            limit(limits.hca_handles()),
+            limit(limits.hca_objects())
+        );
         fs::write(&path.join("rdma.max"), &line)?;
     }
     for (file, value) in resources.unified().iter().flatten() {
@@ -114,7 +119,9 @@ pub(super) fn weight(shares: u64) -> u64 {
 }
 
 fn apply_cpu(path: &Path, cpu: &LinuxCpu) -> Result<()> {
-    if cpu.realtime_period().is_some_and(|value| value != 0) || cpu.realtime_runtime().is_some_and(|value| value != 0) {
+    if cpu.realtime_period().is_some_and(|value| value != 0)
+        || cpu.realtime_runtime().is_some_and(|value| value != 0)
+    {
         return Err(Error::new("set realtime limits of", path.display(), Errno::OPNOTSUPP));
     }
     if let Some(idle) = cpu.idle() {
@@ -174,7 +181,11 @@ fn apply_memory(path: &Path, memory: &LinuxMemory) -> Result<()> {
     {
         let usage: u64 = fs::read(&path.join("memory.current"))?.trim().parse().unwrap_or(0);
         if limit < usage {
-            return Err(Error::new("rejecting memory limit", format!("{limit} (usage {usage})"), Errno::BUSY));
+            return Err(Error::new(
+                "rejecting memory limit",
+                format!("{limit} (usage {usage})"),
+                Errno::BUSY,
+            ));
         }
     }
     if let Some(swap) = swap(limit, memory.swap()).during("set swap limit of", path.display())? {
@@ -229,7 +240,8 @@ fn apply_block(path: &Path, block: &LinuxBlockIo) -> Result<()> {
 
 pub(super) fn set_frozen(folder: &Folder, frozen: bool) -> Result<()> {
     let path = folder.path.join("cgroup.events");
-    let events = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).during("open", path.display())?;
+    let events = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .during("open", path.display())?;
     fs::write(&folder.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
     let wanted = if frozen { "frozen 1" } else { "frozen 0" };
     let deadline = Instant::now() + Duration::from_secs(2);

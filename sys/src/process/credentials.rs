@@ -47,7 +47,9 @@ pub fn limit_bounding(bounding: u64) -> Result<()> {
         if bounding & (1 << number) != 0 {
             continue;
         }
-        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(
+            1 << number,
+        )) {
             Ok(()) => {}
             // The first number that this kernel does not know.
             Err(Errno::INVAL) => break,
