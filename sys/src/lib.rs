@@ -8,7 +8,10 @@ pub mod error;
 pub mod fs;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
+pub mod netns;
 pub mod proc;
 pub mod process;
+pub mod sysctl;
 
 pub use error::{During, Error, Result};
