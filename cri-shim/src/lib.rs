@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+pub mod network;
 mod run;
 
 pub use config::{Config, ConfigFile};
