@@ -1,1 +1,6 @@
-//! Placeholder.
+//! The kubelet: static pods from a folder, run over any CRI socket.
+#![forbid(unsafe_code)]
+
+pub mod cgroups;
+pub mod source;
+pub mod translate;

@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Rules on untyped Kubernetes objects, for kubelet and API server alike.
+//!
+//! Functions over a JSON value and a field path: quantities, times, names, `$(VAR)` expansion, and the defaulting
+//! and validation of a Pod in the API's wording. Typed decoding comes after this, in `api/k8s`, so that a rule
+//! edited here does not rebuild the typed code. Nothing here reads a clock, a file or the environment.
+#![forbid(unsafe_code)]
+
+mod error;
+pub mod expand;
+pub mod names;
+mod path;
+
+pub mod quantity;
+pub mod time;
+
+pub use error::{FieldError, Kind};
+pub use path::Path;
+pub use quantity::Quantity;

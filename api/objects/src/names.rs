@@ -1,0 +1,179 @@
+//! The forms of names and keys, with the sentences in which the API refuses them.
+
+/// An RFC 1123 label: at most 63 of `a-z0-9-`, with an alphanumeric at both ends.
+pub fn dns_label(text: &str) -> Vec<String> {
+    let mut errors = too_long(text, 63);
+    if !is_label(text, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+        errors.push(DNS_LABEL.to_owned());
+    }
+    errors
+}
+
+/// An RFC 1123 subdomain: labels joined by dots, at most 253 bytes.
+pub fn dns_subdomain(text: &str) -> Vec<String> {
+    let mut errors = too_long(text, 253);
+    if !is_subdomain(text) {
+        errors.push(DNS_SUBDOMAIN.to_owned());
+    }
+    errors
+}
+
+/// A key of labels and annotations: an optional `PREFIX/` and a name of at most 63 bytes.
+pub fn qualified_name(text: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    let name = match text.split_once('/') {
+        None => text,
+        Some((_, rest)) if rest.contains('/') => {
+            return vec![format!("a qualified name {}", &QUALIFIED[10..])];
+        }
+        Some((prefix, name)) => {
+            if prefix.is_empty() {
+                errors.push("prefix part must be non-empty".to_owned());
+            } else {
+                errors.extend(dns_subdomain(prefix).into_iter().map(|error| format!("prefix part {error}")));
+            }
+            name
+        }
+    };
+    if name.is_empty() {
+        errors.push("name part must be non-empty".to_owned());
+    } else if name.len() > 63 {
+        errors.push("name part must be no more than 63 bytes".to_owned());
+    }
+    if !is_qualified_part(name) {
+        errors.push(QUALIFIED.to_owned());
+    }
+    errors
+}
+
+/// A label's value: empty or at most 63 of `A-Za-z0-9_.-`, with an alphanumeric at both ends.
+pub fn label_value(text: &str) -> Vec<String> {
+    let mut errors = too_long(text, 63);
+    if !text.is_empty() && !is_qualified_part(text) {
+        errors.push(LABEL_VALUE.to_owned());
+    }
+    errors
+}
+
+/// The name of a container's port: at most 15 of `a-z0-9-`, one letter at least, no hyphen at an end or doubled.
+pub fn port_name(text: &str) -> Vec<String> {
+    let mut errors = too_long(text, 15);
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        errors.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned());
+    }
+    if !text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        errors.push("must contain at least one letter (a-z)".to_owned());
+    }
+    if text.contains("--") {
+        errors.push("must not contain consecutive hyphens".to_owned());
+    }
+    if text.starts_with('-') || text.ends_with('-') {
+        errors.push("must not begin or end with a hyphen".to_owned());
+    }
+    errors
+}
+
+/// The name of an environment variable: printable ASCII without `=`.
+pub fn env_var_name(text: &str) -> Vec<String> {
+    if !text.is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'=') {
+        return Vec::new();
+    }
+    vec!["a valid environment variable name must consist only of printable ASCII characters other than '='".to_owned()]
+}
+
+/// The name of an HTTP header in a probe.
+pub fn http_header_name(text: &str) -> Vec<String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Vec::new();
+    }
+    vec![HTTP_HEADER.to_owned()]
+}
+
+/// The name of a sysctl, with dots or slashes.
+pub fn is_sysctl_name(text: &str) -> bool {
+    text.len() <= 253
+        && text.split(['.', '/']).all(|part| {
+            is_part(part, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit(), |byte| {
+                matches!(byte, b'-' | b'_')
+            })
+        })
+}
+
+const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and \
+    must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+    '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const DNS_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' \
+    or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+    '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
+    with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
+    '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
+    '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex \
+    used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+const HTTP_HEADER: &str = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. \
+    'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
+
+fn too_long(text: &str, most: usize) -> Vec<String> {
+    if text.len() > most { vec![format!("must be no more than {most} bytes")] } else { Vec::new() }
+}
+
+fn is_label(text: &str, edge: impl Fn(u8) -> bool) -> bool {
+    is_part(text, edge, |byte| byte == b'-')
+}
+
+fn is_subdomain(text: &str) -> bool {
+    text.split('.').all(|part| is_label(part, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
+}
+
+fn is_qualified_part(text: &str) -> bool {
+    is_part(text, |byte| byte.is_ascii_alphanumeric(), |byte| matches!(byte, b'-' | b'_' | b'.'))
+}
+
+/// Not empty, `edge` bytes at both ends, and `edge` or `inner` ones between.
+fn is_part(text: &str, edge: impl Fn(u8) -> bool, inner: impl Fn(u8) -> bool) -> bool {
+    let bytes = text.as_bytes();
+    let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return false };
+    edge(first) && edge(last) && bytes.iter().all(|&byte| edge(byte) || inner(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_takes_its_names_and_refuses_others() {
+        type Form = fn(&str) -> Vec<String>;
+        let cases: [(Form, &[&str], &[&str]); 6] = [
+            (dns_label, &["a", "a-1", "1"], &["", "A", "-a", "a-", "a.b", "a_b"]),
+            (dns_subdomain, &["a", "a.b-c.1"], &["", "a..b", ".a", "A.b", "a_b"]),
+            (qualified_name, &["a", "A_b.c", "a.b/C"], &["", "/a", "a/", "a/b/c", "A/b", "-a"]),
+            (label_value, &["", "A_b", "1"], &["-", "a b", "é"]),
+            (port_name, &["web", "a-1"], &["", "1", "a--b", "-a", "waytoolongportname", "A"]),
+            (env_var_name, &["A", "a.b", "a b", "1"], &["", "a=b", "é"]),
+        ];
+        for (form, good, bad) in cases {
+            for name in good {
+                assert_eq!(form(name), Vec::<String>::new(), "{name}");
+            }
+            for name in bad {
+                assert!(!form(name).is_empty(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_are_bounded() {
+        let long = "x".repeat(64);
+        assert_eq!(dns_label(&long), ["must be no more than 63 bytes"]);
+        assert_eq!(label_value(&long), ["must be no more than 63 bytes"]);
+        assert_eq!(qualified_name(&long), ["name part must be no more than 63 bytes"]);
+    }
+
+    #[test]
+    fn sysctls_may_use_slashes() {
+        assert!(is_sysctl_name("net.ipv4.ip_local_port_range"));
+        assert!(is_sysctl_name("net/ipv4/conf/eth0/forwarding"));
+        assert!(!is_sysctl_name("Net.x") && !is_sysctl_name("a..b") && !is_sysctl_name(""));
+    }
+}

@@ -1,0 +1,5 @@
+//! The tree of pod cgroups.
+
+mod naming;
+
+pub use naming::CgroupDriver;
