@@ -10,8 +10,10 @@ pub mod mount;
 pub mod namespace;
 pub mod netlink;
 pub mod netns;
+pub mod pidfd;
 pub mod proc;
 pub mod process;
+pub mod seqpacket;
 pub mod sysctl;
 
 pub use error::{During, Error, Result};
