@@ -1,6 +1,6 @@
 //! Between untyped JSON and typed objects.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{LifecycleHandler, Pod};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -23,6 +23,12 @@ pub fn decode_pod(value: Value) -> Result<Pod, DecodeError> {
 pub fn encode_pod(pod: &Pod) -> Value {
     // Every map of a Pod has text keys, so serialization to a value has no way to fail.
     pod.serialize(serde_json::value::Serializer).unwrap_or(Value::Null)
+}
+
+/// Encodes a handler, as the `preStopHandler` annotation of a container carries it.
+pub fn encode_lifecycle_handler(handler: &LifecycleHandler) -> Value {
+    // As above: nothing in it can fail.
+    handler.serialize(serde_json::value::Serializer).unwrap_or(Value::Null)
 }
 
 /// Encodes a PodList; `items` is `null` when there are none, as the kubelet's `/pods` has it.

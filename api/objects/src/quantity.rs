@@ -10,15 +10,16 @@ const NANO: i128 = 1_000_000_000;
 const MAX: i128 = i64::MAX as i128 * NANO;
 
 /// An amount of a resource, with the family of suffixes it was written in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Quantity {
     nanos: i128,
     style: Style,
 }
 
 /// The family of suffixes, kept when a quantity is written back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Style {
+    #[default]
     /// `m`, none, `k`, `M`, …
     Decimal,
     /// `Ki`, `Mi`, …

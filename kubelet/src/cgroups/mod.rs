@@ -2,4 +2,4 @@
 
 mod naming;
 
-pub use naming::CgroupDriver;
+pub use naming::{CgroupDriver, class_path, pod_parent, pod_path, uid_of};

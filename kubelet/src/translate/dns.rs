@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use api_cri::v1::DnsConfig;
 use api_k8s::v1::Pod;
 
-use super::node::Node;
+use super::{Node, pod_namespace, spec};
 
 /// As the resolver reads at most.
 const MAX_SERVERS: usize = 3;
@@ -47,10 +47,9 @@ impl ResolvConf {
 
 /// The DNS configuration of a pod's sandbox, by its `dnsPolicy` and `dnsConfig`.
 pub fn dns_config(pod: &Pod, node: &Node) -> DnsConfig {
-    let spec = pod.spec.as_ref();
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
-    let host_network = spec.and_then(|spec| spec.host_network).unwrap_or(false);
-    let policy = spec.and_then(|spec| spec.dns_policy.as_deref()).unwrap_or("ClusterFirst");
+    let spec = spec(pod);
+    let host_network = spec.host_network == Some(true);
+    let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
     let cluster = match policy {
         "ClusterFirst" => !host_network && !node.cluster_dns.is_empty(),
         "ClusterFirstWithHostNet" => !node.cluster_dns.is_empty(),
@@ -58,10 +57,10 @@ pub fn dns_config(pod: &Pod, node: &Node) -> DnsConfig {
     };
     let mut conf = match policy {
         "None" => ResolvConf::default(),
-        _ if cluster => cluster_conf(namespace, node),
+        _ if cluster => cluster_conf(pod_namespace(pod), node),
         _ => node.resolv_conf.clone(),
     };
-    if let Some(extra) = spec.and_then(|spec| spec.dns_config.as_ref()) {
+    if let Some(extra) = &spec.dns_config {
         append_unique(&mut conf.servers, extra.nameservers.iter().flatten().cloned());
         append_unique(&mut conf.searches, extra.searches.iter().flatten().cloned());
         for option in extra.options.iter().flatten() {

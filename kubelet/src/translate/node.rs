@@ -39,6 +39,8 @@ pub struct Node {
     pub hugepage_sizes: Vec<String>,
     /// Whether the memory controller counts swap, so that a memory limit can also be one of memory and swap.
     pub swap_accounting: bool,
+    /// Limits lie in the unified hierarchy.
+    pub cgroup_v2: bool,
     /// Containers without a seccomp profile get the runtime's default one instead of none.
     pub seccomp_default: bool,
     /// The runtime can make a mount read-only with everything below it.
