@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod cgroups;
+mod logs;
 pub mod source;
 pub mod translate;
