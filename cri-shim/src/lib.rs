@@ -8,6 +8,7 @@
 mod config;
 pub mod network;
 mod run;
+pub mod stream;
 
 pub use config::{Config, ConfigFile};
 pub use run::{Error, run};

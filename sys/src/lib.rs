@@ -15,5 +15,6 @@ pub mod proc;
 pub mod process;
 pub mod seqpacket;
 pub mod sysctl;
+pub mod terminal;
 
 pub use error::{During, Error, Result};

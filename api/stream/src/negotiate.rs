@@ -51,7 +51,9 @@ impl Protocol {
 
 /// No subprotocol in common.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no subprotocol in common: offered {0:?}, spoken here are v5.channel.k8s.io and v4.channel.k8s.io (over WebSocket)")]
+#[error(
+    "no subprotocol in common: offered {0:?}, spoken here are v5.channel.k8s.io and v4.channel.k8s.io (over WebSocket)"
+)]
 pub struct NegotiationError(String);
 
 #[cfg(test)]
@@ -72,7 +74,10 @@ mod tests {
     #[test]
     fn what_was_offered_is_named_when_nothing_fits() {
         let error = Protocol::choose(["SPDY/3.1+portforward.k8s.io"]).unwrap_err().to_string();
-        assert!(error.contains("SPDY/3.1+portforward.k8s.io") && error.contains("v5.channel.k8s.io"), "{error}");
+        assert!(
+            error.contains("SPDY/3.1+portforward.k8s.io") && error.contains("v5.channel.k8s.io"),
+            "{error}"
+        );
         assert!(Protocol::choose([""]).is_err());
     }
 

@@ -85,7 +85,8 @@ impl Status {
             return Ok(0);
         }
         let causes = self.details.iter().flat_map(|details| &details.causes);
-        let code = causes.filter(|cause| cause.reason == EXIT_CODE).find_map(|cause| cause.message.parse().ok());
+        let code =
+            causes.filter(|cause| cause.reason == EXIT_CODE).find_map(|cause| cause.message.parse().ok());
         match code {
             Some(code) if self.reason == NON_ZERO => Ok(code),
             _ => Err(&self.message),
