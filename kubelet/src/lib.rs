@@ -3,5 +3,12 @@
 
 pub mod cgroups;
 mod logs;
+mod config;
+mod cri;
+mod run;
 pub mod source;
 pub mod translate;
+
+pub use config::{Config, ConfigError, socket};
+pub use cri::Error as RuntimeError;
+pub use run::{Error, run};
