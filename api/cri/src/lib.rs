@@ -10,6 +10,12 @@ pub mod v1 {
     tonic::include_proto!("runtime.v1");
 }
 
+/// What the CRI leaves out of images: pulling with progress, importing from files.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+pub mod images {
+    tonic::include_proto!("orlop.images.v1");
+}
+
 /// The encoded `FileDescriptorSet` of the proto file, for tests that walk every field.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime_v1.bin"));
 
