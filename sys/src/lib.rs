@@ -10,6 +10,7 @@ pub mod mount;
 pub mod namespace;
 pub mod netlink;
 pub mod netns;
+pub mod nft;
 pub mod pidfd;
 pub mod proc;
 pub mod process;

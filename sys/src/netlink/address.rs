@@ -8,9 +8,10 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use nix::errno::Errno;
+use rustix::io::Errno;
 
-use super::{Error, Netlink};
+use super::Netlink;
+use crate::error::Error;
 
 /// A route to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl Netlink {
     pub fn delete_address(&mut self, link: u32, addr: IpAddr, prefix: u8) -> Result<(), Error> {
         let message = address_message(link, addr, prefix);
         match self.request(RouteNetlinkMessage::DelAddress(message), 0) {
-            Ok(_) | Err(Errno::EADDRNOTAVAIL | Errno::ENODEV) => Ok(()),
+            Ok(_) | Err(Errno::ADDRNOTAVAIL | Errno::NODEV) => Ok(()),
             Err(errno) => Err(Error::new("deleting address", format_args!("{addr}/{prefix}"), errno)),
         }
     }

@@ -8,9 +8,10 @@ use netlink_packet_route::link::{
     InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
     LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
-use nix::errno::Errno;
+use rustix::io::Errno;
 
-use super::{Error, Netlink};
+use super::Netlink;
+use crate::error::Error;
 use crate::netns::NetNs;
 
 /// What is known of an interface.
@@ -59,7 +60,7 @@ impl Netlink {
         ];
         match self.request(RouteNetlinkMessage::GetLink(message), 0) {
             Ok(answers) => Ok(answers.into_iter().find_map(read)),
-            Err(Errno::ENODEV) => Ok(None),
+            Err(Errno::NODEV) => Ok(None),
             Err(errno) => Err(Error::new("looking up link", name, errno)),
         }
     }
@@ -123,7 +124,7 @@ impl Netlink {
         let mut message = LinkMessage::default();
         message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
         match self.request(RouteNetlinkMessage::DelLink(message), 0) {
-            Ok(_) | Err(Errno::ENODEV) => Ok(()),
+            Ok(_) | Err(Errno::NODEV) => Ok(()),
             Err(errno) => Err(Error::new("deleting link", name, errno)),
         }
     }

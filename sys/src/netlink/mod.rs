@@ -4,7 +4,6 @@
 //! namespace is enough, and everything else goes through the kept socket. The kernel handles a request within `send`,
 //! so the answer is there when `recv` asks.
 
-use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -13,8 +12,9 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use nix::errno::Errno;
+use rustix::io::Errno;
 
+use crate::error::errno_of;
 use crate::netns::NetNs;
 
 mod address;
@@ -25,30 +25,6 @@ pub use link::{Link, Peer};
 
 /// The kernel never sends a longer datagram to a dump that reads with a buffer of this size.
 const BUFFER: usize = 64 * 1024;
-
-/// A request that the kernel refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{op} {target}: {errno}")]
-pub struct Error {
-    /// What was asked.
-    pub op: &'static str,
-    /// Of which object.
-    pub target: String,
-    /// The kernel's answer.
-    pub errno: Errno,
-}
-
-impl Error {
-    pub(crate) fn new(op: &'static str, target: impl fmt::Display, errno: Errno) -> Self {
-        Self { op, target: target.to_string(), errno }
-    }
-}
-
-impl From<Error> for io::Error {
-    fn from(error: Error) -> Self {
-        Self::new(Self::from_raw_os_error(error.errno as i32).kind(), error)
-    }
-}
 
 /// An rtnetlink socket.
 #[derive(Debug)]
@@ -85,13 +61,13 @@ impl Netlink {
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
-        self.socket.send(&bytes, 0).map_err(errno_of)?;
+        self.socket.send(&bytes, 0).map_err(|error| errno_of(&error))?;
         let mut answers = Vec::new();
         loop {
             let mut buffer = Vec::with_capacity(BUFFER);
-            let length = self.socket.recv(&mut buffer, libc::MSG_TRUNC).map_err(errno_of)?;
+            let length = self.socket.recv(&mut buffer, libc::MSG_TRUNC).map_err(|error| errno_of(&error))?;
             if length > buffer.len() {
-                return Err(Errno::EMSGSIZE);
+                return Err(Errno::MSGSIZE);
             }
             if self.take(&buffer, &mut answers)? {
                 return Ok(answers);
@@ -103,13 +79,13 @@ impl Netlink {
     fn take(&self, mut bytes: &[u8], answers: &mut Vec<RouteNetlinkMessage>) -> Result<bool, Errno> {
         while bytes.len() >= 16 {
             let message =
-                NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes).map_err(|_| Errno::EBADMSG)?;
+                NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes).map_err(|_| Errno::BADMSG)?;
             let length = (message.header.length as usize).next_multiple_of(4);
             if message.header.sequence_number == self.sequence {
                 match message.payload {
                     NetlinkPayload::Error(error) => {
                         let code = error.raw_code();
-                        return if code == 0 { Ok(true) } else { Err(Errno::from_raw(-code)) };
+                        return if code == 0 { Ok(true) } else { Err(refusal(code)) };
                     }
                     NetlinkPayload::Done(_) => return Ok(true),
                     NetlinkPayload::InnerMessage(inner) => answers.push(inner),
@@ -122,14 +98,17 @@ impl Netlink {
     }
 }
 
-pub(crate) fn errno_of(error: io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+/// The errno of an answer's negative code; `EIO` for a number that is none.
+pub(crate) fn refusal(code: i32) -> Errno {
+    match code.checked_neg() {
+        Some(errno @ 1..4096) => Errno::from_raw_os_error(errno),
+        _ => Errno::IO,
+    }
 }
 
 /// Brings up `lo` in the network namespace at a path.
 pub fn loopback_up(netns: &Path) -> io::Result<()> {
     let mut netlink = Netlink::open_in(&NetNs::open(netns)?)?;
     // Loopback is the first interface of every namespace: the kernel gives it index 1.
-    netlink.set_up(1, true)?;
-    Ok(())
+    netlink.set_up(1, true).map_err(|error| error.errno.into())
 }
