@@ -16,7 +16,6 @@ pub(crate) enum Effect {
     Release,
     DelegateIpam,
     MakeBridge,
-    SetUpBridge,
     AddGateway,
     EnableForwarding,
     MakeVeth,

@@ -278,6 +278,8 @@ impl<'a> Ruleset<'a> {
 const TRIES: usize = 64;
 
 const A: Reg = Reg(0);
+/// `ff00::`, which is its own mask.
+const FF00: [u8; 16] = [0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// The fixed rules, by chain.
 fn rules() -> Vec<(&'static str, Vec<Expr>)> {
@@ -331,7 +333,7 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
 
         // Multicast keeps its source: 224.0.0.0/4 and ff00::/8.
         let (mask, multicast): (&[u8], &[u8]) =
-            if v6 { (&[255, 0, 0, 0], &[255, 0, 0, 0]) } else { (&[240, 0, 0, 0], &[224, 0, 0, 0]) };
+            if v6 { (&FF00, &FF00) } else { (&[240, 0, 0, 0], &[224, 0, 0, 0]) };
         let mut rule = family(addr).to_vec();
         rule.extend([Expr::source(addr, A), Expr::lookup(Kind::Masq.set(v6), A)]);
         rule.extend([Expr::destination(addr, A), Expr::mask(A, mask), Expr::unequal(A, multicast), Expr::masquerade()]);

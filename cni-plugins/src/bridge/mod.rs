@@ -227,7 +227,7 @@ fn make_veth(conf: &Conf, host: &str, bridge: &Link, peer: &Peer<'_>, outer: &mu
     Ok(())
 }
 
-/// Addresses and routes of the container's end, which is up since its making.
+/// Addresses of the container's end, then up, then routes, which want an interface that is up.
 fn set_up_container(call: &Call, netns: &NetNs, result: &NetResult, inner: &mut Netlink) -> Result<Link, Error> {
     let link = inner.link(&call.ifname).map_err(failed)?;
     let link = link.ok_or_else(|| Error::new(Code::PLUGIN, format!("{} went away", call.ifname)))?;
@@ -240,6 +240,7 @@ fn set_up_container(call: &Call, netns: &NetNs, result: &NetResult, inner: &mut 
     for ip in &result.ips {
         inner.add_address(link.index, ip.address.addr, ip.address.prefix).map_err(failed)?;
     }
+    inner.set_up(link.index, true).map_err(failed)?;
     for route in &result.routes {
         let family = |ip: &&api_cni::IpConfig| ip.address.addr.is_ipv4() == route.dst.addr.is_ipv4();
         let gateway = route.gw.or_else(|| result.ips.iter().find(family)?.gateway);

@@ -87,7 +87,8 @@ impl Netlink {
         self.create(message).map_err(|errno| Error::new("adding bridge", name, errno))
     }
 
-    /// Makes a veth pair: this half is up and a port of `master` here, the other is up in its namespace. One message does all.
+    /// Makes a veth pair in one message: this half is up and a port of `master` here, the other waits in its namespace. It cannot
+    /// be made up, since the kernel ties the halves together only after it has opened the other one.
     pub fn add_veth(
         &mut self,
         name: &str,
@@ -95,7 +96,7 @@ impl Netlink {
         mtu: Option<u32>,
         peer: &Peer<'_>,
     ) -> Result<(), Error> {
-        let mut inner = up_message();
+        let mut inner = LinkMessage::default();
         inner.attributes = vec![
             LinkAttribute::IfName(peer.name.to_owned()),
             LinkAttribute::NetNsFd(peer.netns.as_fd().as_raw_fd()),
