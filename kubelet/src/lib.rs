@@ -2,9 +2,10 @@
 #![forbid(unsafe_code)]
 
 pub mod cgroups;
-mod logs;
 mod config;
 mod cri;
+pub mod fields;
+mod logs;
 mod run;
 pub mod source;
 pub mod translate;

@@ -9,7 +9,7 @@ mod error;
 pub mod expand;
 pub mod names;
 mod path;
-
+pub mod pod;
 pub mod quantity;
 pub mod time;
 

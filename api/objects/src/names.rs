@@ -2,7 +2,7 @@
 
 /// An RFC 1123 label: at most 63 of `a-z0-9-`, with an alphanumeric at both ends.
 pub fn dns_label(text: &str) -> Vec<String> {
-    let mut errors = too_long(text, 63);
+    let mut errors = too_long(text, 63, "characters");
     if !is_label(text, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
         errors.push(DNS_LABEL.to_owned());
     }
@@ -11,7 +11,7 @@ pub fn dns_label(text: &str) -> Vec<String> {
 
 /// An RFC 1123 subdomain: labels joined by dots, at most 253 bytes.
 pub fn dns_subdomain(text: &str) -> Vec<String> {
-    let mut errors = too_long(text, 253);
+    let mut errors = too_long(text, 253, "characters");
     if !is_subdomain(text) {
         errors.push(DNS_SUBDOMAIN.to_owned());
     }
@@ -48,16 +48,29 @@ pub fn qualified_name(text: &str) -> Vec<String> {
 
 /// A label's value: empty or at most 63 of `A-Za-z0-9_.-`, with an alphanumeric at both ends.
 pub fn label_value(text: &str) -> Vec<String> {
-    let mut errors = too_long(text, 63);
+    let mut errors = too_long(text, 63, "bytes");
     if !text.is_empty() && !is_qualified_part(text) {
         errors.push(LABEL_VALUE.to_owned());
     }
     errors
 }
 
+/// A search domain of the resolver: like [`dns_subdomain`] with underscores inside its labels and before them.
+pub fn search_domain(text: &str) -> Vec<String> {
+    let mut errors = too_long(text, 253, "characters");
+    let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let good = text.split('.').all(|part| {
+        is_part(part.strip_prefix('_').unwrap_or(part), edge, |byte| matches!(byte, b'-' | b'_'))
+    });
+    if !good {
+        errors.push(SEARCH_DOMAIN.to_owned());
+    }
+    errors
+}
+
 /// The name of a container's port: at most 15 of `a-z0-9-`, one letter at least, no hyphen at an end or doubled.
 pub fn port_name(text: &str) -> Vec<String> {
-    let mut errors = too_long(text, 15);
+    let mut errors = too_long(text, 15, "characters");
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         errors.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned());
     }
@@ -105,6 +118,9 @@ const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case a
 const DNS_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' \
     or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const SEARCH_DOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', \
+    '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation \
+    is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
 const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
     with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
     '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
@@ -114,8 +130,8 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
 const HTTP_HEADER: &str = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. \
     'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
 
-fn too_long(text: &str, most: usize) -> Vec<String> {
-    if text.len() > most { vec![format!("must be no more than {most} bytes")] } else { Vec::new() }
+fn too_long(text: &str, most: usize, noun: &str) -> Vec<String> {
+    if text.len() > most { vec![format!("must be no more than {most} {noun}")] } else { Vec::new() }
 }
 
 fn is_label(text: &str, edge: impl Fn(u8) -> bool) -> bool {
@@ -165,7 +181,7 @@ mod tests {
     #[test]
     fn lengths_are_bounded() {
         let long = "x".repeat(64);
-        assert_eq!(dns_label(&long), ["must be no more than 63 bytes"]);
+        assert_eq!(dns_label(&long), ["must be no more than 63 characters"]);
         assert_eq!(label_value(&long), ["must be no more than 63 bytes"]);
         assert_eq!(qualified_name(&long), ["name part must be no more than 63 bytes"]);
     }

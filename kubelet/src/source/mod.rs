@@ -1,5 +1,12 @@
 //! Where pods come from: a folder of manifests.
+//!
+//! [`watch`] is the thin shell (inotify, a slow rescan, a channel), `folder` decides what a change means, and
+//! `manifest` makes a static pod of bytes.
 
 mod event;
+mod folder;
+mod manifest;
+mod watch;
 
 pub use event::{ManifestError, SourceEvent};
+pub use watch::{SourceConfig, watch};

@@ -1,0 +1,122 @@
+use super::*;
+
+fn manifest(name: &str, image: &str) -> String {
+    format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: {image}}}]}}\n")
+}
+
+/// What the events say, without paths' folders and UIDs: `set a-n`, `gone`, `bad b.yaml`.
+fn told(events: Vec<SourceEvent>) -> Vec<String> {
+    events
+        .into_iter()
+        .map(|event| match event {
+            SourceEvent::Set { pod, .. } => format!("set {}", pod.metadata.name.unwrap()),
+            SourceEvent::Gone { .. } => "gone".to_owned(),
+            SourceEvent::Bad { file, .. } => format!("bad {}", file.file_name().unwrap().display()),
+            SourceEvent::Synced => "synced".to_owned(),
+        })
+        .collect()
+}
+
+struct World {
+    dir: tempfile::TempDir,
+    folder: Folder,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path().to_owned(), "n".to_owned());
+        Self { dir, folder }
+    }
+
+    /// Replaces a file as one should: by renaming a finished one over it.
+    fn write(&self, file: &str, text: &str) {
+        let new = self.dir.path().join(".new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.dir.path().join(file)).unwrap();
+    }
+
+    fn remove(&self, file: &str) {
+        fs::remove_file(self.dir.path().join(file)).unwrap();
+    }
+
+    fn scan(&mut self) -> Vec<String> {
+        told(self.folder.scan(Timestamp::UNIX_EPOCH).unwrap())
+    }
+}
+
+#[test]
+fn files_appear_change_and_go() {
+    let mut world = World::new();
+    world.write("b.yaml", &manifest("b", "i"));
+    world.write("a.yaml", &manifest("a", "i"));
+    assert_eq!(world.scan(), ["set a-n", "set b-n"]);
+    assert!(world.scan().is_empty());
+    world.write("a.yaml", &manifest("a", "j"));
+    assert_eq!(world.scan(), ["gone", "set a-n"]);
+    world.remove("a.yaml");
+    assert_eq!(world.scan(), ["gone"]);
+}
+
+#[test]
+fn a_file_written_again_with_the_same_pod_is_no_change_of_the_pod() {
+    let mut world = World::new();
+    world.write("a.yaml", &manifest("a", "i"));
+    world.scan();
+    world.write("a.yaml", &format!("# touched\n{}", manifest("a", "i")));
+    assert_eq!(world.scan(), ["set a-n"]);
+}
+
+#[test]
+fn a_bad_file_leaves_its_pod_and_the_others_alone() {
+    let mut world = World::new();
+    world.write("a.yaml", &manifest("a", "i"));
+    world.write("b.yaml", "kind: Pod\n");
+    assert_eq!(world.scan(), ["set a-n", "bad b.yaml"]);
+    world.write("a.yaml", "{");
+    assert_eq!(world.scan(), ["bad a.yaml"]);
+    world.remove("a.yaml");
+    assert_eq!(world.scan(), ["gone"]);
+}
+
+#[test]
+fn of_two_pods_of_one_name_the_first_stays_until_it_goes() {
+    let mut world = World::new();
+    world.write("a.yaml", &manifest("x", "i"));
+    world.scan();
+    world.write("b.yaml", &manifest("x", "j"));
+    let events = world.folder.scan(Timestamp::UNIX_EPOCH).unwrap();
+    let [SourceEvent::Bad { error, .. }] = events.as_slice() else { panic!("{events:?}") };
+    let first = world.dir.path().join("a.yaml");
+    assert_eq!(error.to_string(), format!("pod default/x-n is already defined by {}", first.display()));
+    world.remove("a.yaml");
+    assert_eq!(world.scan(), ["gone", "set x-n"]);
+}
+
+#[test]
+fn a_renamed_file_is_another_pod_of_the_same_name() {
+    let mut world = World::new();
+    world.write("b.yaml", &manifest("x", "i"));
+    world.scan();
+    fs::rename(world.dir.path().join("b.yaml"), world.dir.path().join("a.yaml")).unwrap();
+    assert_eq!(world.scan(), ["gone", "set x-n"]);
+}
+
+#[test]
+fn unfinished_files_and_folders_are_no_manifests() {
+    let mut world = World::new();
+    for file in [".a.yaml", "a.yaml~", ".a.yaml.swp", "a.tmp", "#a.yaml#"] {
+        fs::write(world.dir.path().join(file), manifest("a", "i")).unwrap();
+    }
+    fs::create_dir(world.dir.path().join("d.yaml")).unwrap();
+    assert!(world.scan().is_empty());
+}
+
+#[test]
+fn a_folder_that_is_gone_is_empty() {
+    let mut world = World::new();
+    world.write("a.yaml", &manifest("a", "i"));
+    world.scan();
+    fs::remove_dir_all(world.dir.path()).unwrap();
+    assert_eq!(world.scan(), ["gone"]);
+}
