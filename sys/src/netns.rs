@@ -42,7 +42,9 @@ impl NetNs {
                 move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))?;
                 work()
             })?;
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread in the network namespace panicked")))
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the thread in the network namespace panicked")))
         })
     }
 }

@@ -16,7 +16,7 @@ pub use credentials::{
     Capabilities, become_user, keep_capabilities, limit_bounding, set_capabilities, set_limit,
     set_not_dumpable,
 };
-pub use terminal::{open_terminal, set_controlling_terminal};
+pub use terminal::{open_terminal, set_controlling_terminal, set_terminal_size, terminal_size};
 
 /// Which side of a clone3(2) this is.
 #[derive(Debug)]
@@ -35,6 +35,9 @@ pub struct Child {
     /// Becomes readable when it ends.
     pub pidfd: OwnedFd,
 }
+
+/// The C library's constant does not fit its type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Where and how to clone.
 #[derive(Debug, Default)]
@@ -59,7 +62,7 @@ pub unsafe fn clone(clone: &Clone<'_>) -> Result<Fork> {
     // With CLONE_PARENT the exit signal is inherited and must be given as 0.
     args.exit_signal = if clone.flags & libc::CLONE_PARENT as u64 == 0 { libc::SIGCHLD as u64 } else { 0 };
     if let Some(cgroup) = clone.cgroup {
-        args.flags |= libc::CLONE_INTO_CGROUP as u64;
+        args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: `args` is the kernel's struct of the size we pass, and its pointer stays valid during the call.
@@ -103,48 +106,18 @@ pub fn send_signal(pidfd: &OwnedFd, signal: i32) -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(last()) }
 }
 
-/// Marks every descriptor from `first` on to close at execve(2).
-pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
-    close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
-}
-
-/// Marks a range of descriptors to close at execve(2).
-pub fn close_range_on_exec(first: u32, last: u32) -> Result<(), Errno> {
-    close_range(first, last, libc::CLOSE_RANGE_CLOEXEC)
-}
-
-/// Closes every descriptor from 3 on but the given ones, whoever owned them.
+/// Closes every descriptor from `first` on, whoever owns it.
 ///
 /// # Safety
-/// Nothing may use an owned descriptor outside of `keep` afterwards. For a cloned child that dropped or forgot
-/// all else.
-pub unsafe fn close_all_but(keep: &[RawFd]) -> Result<(), Errno> {
-    let mut keep: Vec<u32> =
-        keep.iter().filter_map(|&fd| u32::try_from(fd).ok()).filter(|&fd| fd > 2).collect();
-    keep.sort_unstable();
-    let mut next = 3;
-    for fd in keep {
-        if fd > next {
-            close_range(next, fd - 1, 0)?;
-        }
-        next = fd.max(next) + 1;
-    }
-    close_range(next, u32::MAX, 0)
+/// Nothing may own or use such a descriptor. For the start of a program, before it opened anything.
+pub unsafe fn close_from(first: u32) -> Result<(), Errno> {
+    close_range(first, u32::MAX, 0)
 }
 
 fn close_range(first: u32, last_fd: u32, flags: u32) -> Result<(), Errno> {
     // SAFETY: close_range takes no pointers. Closing descriptors that Rust owns is the business of the callers.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last_fd, flags) };
     if result == 0 { Ok(()) } else { Err(last()) }
-}
-
-/// Takes a descriptor that was passed by number.
-///
-/// # Safety
-/// It must be open, and nothing else in this process may own it.
-pub unsafe fn take_fd(fd: RawFd) -> OwnedFd {
-    // SAFETY: the caller vouches for it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 /// Makes `fd` the descriptor `target` (without close-on-exec), for standard streams.

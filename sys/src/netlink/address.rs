@@ -128,9 +128,9 @@ impl Netlink {
             message.attributes.push(RouteAttribute::Metrics(metrics));
         }
         message.header.flags = RouteFlags::empty();
-        self.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
-            .map(drop)
-            .map_err(|errno| Error::new("adding route", format_args!("{}/{}", route.dst, route.prefix), errno))
+        self.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL).map(drop).map_err(
+            |errno| Error::new("adding route", format_args!("{}/{}", route.dst, route.prefix), errno),
+        )
     }
 
     /// The routes of the main table through an interface: destination, prefix length and next hop.

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkExtentMask,
+    LinkFlags, LinkInfo, LinkMessage,
 };
 use rustix::io::Errno;
 
@@ -137,7 +137,8 @@ impl Netlink {
 
     /// Lets an interface take every frame, or only its own.
     pub fn set_promiscuous(&mut self, index: u32, on: bool) -> Result<(), Error> {
-        self.set_flag(index, LinkFlags::Promisc, on).map_err(|errno| Error::new("setting promiscuity of link", index, errno))
+        self.set_flag(index, LinkFlags::Promisc, on)
+            .map_err(|errno| Error::new("setting promiscuity of link", index, errno))
     }
 
     fn set_flag(&mut self, index: u32, flag: LinkFlags, on: bool) -> Result<(), Errno> {

@@ -105,7 +105,15 @@ impl Batch {
         self.changes.len()
     }
 
-    fn push(&mut self, op: &'static str, target: String, kind: u8, flags: u16, family: Family, body: Attributes) {
+    fn push(
+        &mut self,
+        op: &'static str,
+        target: String,
+        kind: u8,
+        flags: u16,
+        family: Family,
+        body: Attributes,
+    ) {
         self.changes.push(Change { op, target, kind, flags, family: family as u8, body: body.0 });
     }
 
@@ -183,7 +191,15 @@ impl Batch {
     }
 
     /// Adds an element; one with this key is `EEXIST`. `value` is empty for a set. The comment says whose it is.
-    pub fn add_element(&mut self, family: Family, table: &str, set: &str, key: &[u8], value: &[u8], comment: &str) {
+    pub fn add_element(
+        &mut self,
+        family: Family,
+        table: &str,
+        set: &str,
+        key: &[u8],
+        value: &[u8],
+        comment: &str,
+    ) {
         let mut element = Attributes::default().nest(1, Attributes::default().bytes(1, key));
         if !value.is_empty() {
             element = element.nest(2, Attributes::default().bytes(1, value));
@@ -217,7 +233,15 @@ impl Batch {
             let ack = if index + 1 == self.changes.len() { NLM_F_ACK } else { 0 };
             let kind = u16::from(SUBSYSTEM) << 8 | u16::from(change.kind);
             let sequence = first + 1 + index as u32;
-            push_message(&mut bytes, kind, NLM_F_REQUEST | ack | change.flags, sequence, change.family, 0, &change.body);
+            push_message(
+                &mut bytes,
+                kind,
+                NLM_F_REQUEST | ack | change.flags,
+                sequence,
+                change.family,
+                0,
+                &change.body,
+            );
         }
         let end = first + 1 + self.changes.len() as u32;
         push_message(&mut bytes, BATCH_END, NLM_F_REQUEST, end, 0, resource, &[]);

@@ -24,7 +24,9 @@ pub fn forget_udp(nft: &mut Nft, address: Option<IpAddr>, port: u16) -> Result<u
             let Some(tuple) = find(&answer.body, TUPLE_ORIG) else { continue };
             let proto = find(tuple, 2).unwrap_or_default();
             let matches_port = find(proto, 1) == Some(&[UDP]) && find(proto, 3) == Some(&port.to_be_bytes());
-            let to = walk(find(tuple, 1).unwrap_or_default()).find(|(found, _)| *found == kind).map(|(_, value)| value);
+            let to = walk(find(tuple, 1).unwrap_or_default())
+                .find(|(found, _)| *found == kind)
+                .map(|(_, value)| value);
             let matches_address = match address {
                 None => true,
                 Some(IpAddr::V4(addr)) => to == Some(&addr.octets()),

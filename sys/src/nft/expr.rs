@@ -132,7 +132,8 @@ impl Expr {
     }
 
     fn payload(base: u32, offset: u32, length: u32, to: Reg) -> Self {
-        let data = Attributes::default().number(1, to.number()).number(2, base).number(3, offset).number(4, length);
+        let data =
+            Attributes::default().number(1, to.number()).number(2, base).number(3, offset).number(4, length);
         Self::new("payload", data)
     }
 
@@ -194,7 +195,8 @@ impl Expr {
         const ADDRESS_TYPE: u32 = 3;
         const DESTINATION: u32 = 2;
         const LOCAL: u32 = 2;
-        let fib = Attributes::default().number(3, DESTINATION).number(2, ADDRESS_TYPE).number(1, Reg(0).number());
+        let fib =
+            Attributes::default().number(3, DESTINATION).number(2, ADDRESS_TYPE).number(1, Reg(0).number());
         [Self::new("fib", fib), Self::equal(Reg(0), &LOCAL.to_ne_bytes())]
     }
 
@@ -205,7 +207,10 @@ impl Expr {
 
     /// The same in a map, whose value then begins in the other register.
     pub fn lookup_value(map: &str, key: Reg, value: Reg) -> Self {
-        Self::new("lookup", Attributes::default().text(1, map).number(2, key.number()).number(3, value.number()))
+        Self::new(
+            "lookup",
+            Attributes::default().text(1, map).number(2, key.number()).number(3, value.number()),
+        )
     }
 
     /// Translates the destination to the address and the port in the registers.

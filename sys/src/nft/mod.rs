@@ -89,11 +89,26 @@ impl Nft {
     }
 
     /// Sends one read request and collects the answers.
-    fn query(&mut self, subsystem: u8, kind: u8, family: u8, body: &[u8], dump: bool) -> Result<Vec<Answer>, Errno> {
+    fn query(
+        &mut self,
+        subsystem: u8,
+        kind: u8,
+        family: u8,
+        body: &[u8],
+        dump: bool,
+    ) -> Result<Vec<Answer>, Errno> {
         self.sequence += 1;
         let flags = NLM_F_REQUEST | if dump { NLM_F_DUMP } else { NLM_F_ACK };
         let mut bytes = Vec::new();
-        push_message(&mut bytes, u16::from(subsystem) << 8 | u16::from(kind), flags, self.sequence, family, 0, body);
+        push_message(
+            &mut bytes,
+            u16::from(subsystem) << 8 | u16::from(kind),
+            flags,
+            self.sequence,
+            family,
+            0,
+            body,
+        );
         self.socket.send(&bytes, 0).map_err(|error| errno_of(&error))?;
         let mut answers = Vec::new();
         loop {
@@ -104,7 +119,9 @@ impl Nft {
                 match kind {
                     NLMSG_DONE => return Ok(answers),
                     NLMSG_ERROR => return error_code(body).map_or(Ok(answers), Err),
-                    _ if body.len() >= 4 => answers.push(Answer { family: body[0], body: body[4..].to_vec() }),
+                    _ if body.len() >= 4 => {
+                        answers.push(Answer { family: body[0], body: body[4..].to_vec() })
+                    }
                     _ => {}
                 }
             }
@@ -119,7 +136,15 @@ impl Nft {
 }
 
 /// Appends a message with the nfnetlink header: `family`, version 0, and a resource id.
-fn push_message(bytes: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, family: u8, resource: u16, body: &[u8]) {
+fn push_message(
+    bytes: &mut Vec<u8>,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    family: u8,
+    resource: u16,
+    body: &[u8],
+) {
     let length = (HEADER + 4 + body.len()) as u32;
     bytes.extend(length.to_ne_bytes());
     bytes.extend(kind.to_ne_bytes());
@@ -136,7 +161,8 @@ fn push_message(bytes: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, famil
 fn messages(mut bytes: &[u8]) -> Vec<(u32, u16, &[u8])> {
     let mut found = Vec::new();
     while let Some(header) = bytes.get(..HEADER) {
-        let number = |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let number =
+            |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let length = number(0) as usize;
         let Some(body) = bytes.get(HEADER..length) else { break };
         found.push((number(8), u16::from_ne_bytes([header[4], header[5]]), body));

@@ -56,7 +56,13 @@ impl Nft {
     }
 
     /// The element with this key.
-    pub fn element(&mut self, family: Family, table: &str, set: &str, key: &[u8]) -> Result<Option<Element>, Error> {
+    pub fn element(
+        &mut self,
+        family: Family,
+        table: &str,
+        set: &str,
+        key: &[u8],
+    ) -> Result<Option<Element>, Error> {
         let wanted = Attributes::default().nest(1, Attributes::default().bytes(1, key));
         let body = element_list(table, set, wanted).0;
         match self.query(SUBSYSTEM, GETSETELEM, family as u8, &body, false) {

@@ -4,7 +4,8 @@ use super::*;
 
 #[test]
 fn attributes_are_found_again() {
-    let list = Attributes::default().text(1, "abc").number(2, 7).nest(3, Attributes::default().bytes(1, &[1, 2, 3]));
+    let list =
+        Attributes::default().text(1, "abc").number(2, 7).nest(3, Attributes::default().bytes(1, &[1, 2, 3]));
     assert_eq!(list.0.len() % 4, 0);
     assert_eq!(find_text(&list.0, 1).unwrap(), "abc");
     assert_eq!(find_number(&list.0, 2), Some(7));
@@ -34,11 +35,17 @@ fn a_batch_is_framed_and_only_its_last_change_asks_for_an_answer() {
     batch.delete_table(Family::Inet, "t");
     let bytes = batch.encode(10);
     let found = messages(&bytes);
-    assert_eq!(found.iter().map(|(sequence, kind, _)| (*sequence, *kind)).collect::<Vec<_>>(),
-        [(10, 16), (11, 0x0a00), (12, 0x0a02), (13, 17)]);
+    assert_eq!(
+        found.iter().map(|(sequence, kind, _)| (*sequence, *kind)).collect::<Vec<_>>(),
+        [(10, 16), (11, 0x0a00), (12, 0x0a02), (13, 17)]
+    );
     assert_eq!(found[0].2, [0, 0, 0, 10]);
-    let flags: Vec<_> = offsets(&bytes).into_iter().map(|at| u16::from_ne_bytes([bytes[at + 6], bytes[at + 7]])).collect();
-    assert_eq!(flags.iter().map(|flags| flags & NLM_F_ACK != 0).collect::<Vec<_>>(), [false, false, true, false]);
+    let flags: Vec<_> =
+        offsets(&bytes).into_iter().map(|at| u16::from_ne_bytes([bytes[at + 6], bytes[at + 7]])).collect();
+    assert_eq!(
+        flags.iter().map(|flags| flags & NLM_F_ACK != 0).collect::<Vec<_>>(),
+        [false, false, true, false]
+    );
 }
 
 fn offsets(bytes: &[u8]) -> Vec<usize> {

@@ -1,6 +1,6 @@
 //! Pseudo-terminals of a devpts instance that was made for a container.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -35,4 +35,20 @@ pub fn open_terminal(root: &Root) -> Result<(OwnedFd, OwnedFd)> {
 /// Starts a session whose controlling terminal is the slave.
 pub fn set_controlling_terminal(slave: &OwnedFd) -> Result<()> {
     rustix::process::ioctl_tiocsctty(slave).during("set controlling terminal", "console")
+}
+
+/// Sets how many characters a terminal shows.
+pub fn set_terminal_size(master: &OwnedFd, width: u16, height: u16) -> Result<()> {
+    let size = libc::winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads one `winsize`, which outlives the call.
+    let result = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    if result == 0 { Ok(()) } else { Err(super::last()).during("set size of", "terminal") }
+}
+
+/// How many characters a terminal shows (width, height); `None` when it is none.
+pub fn terminal_size(terminal: BorrowedFd<'_>) -> Option<(u16, u16)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one `winsize`, which outlives the call.
+    let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    (result == 0).then_some((size.ws_col, size.ws_row))
 }

@@ -1,0 +1,92 @@
+//! Reads config.json.
+
+use std::path::Path;
+
+use oci_spec::runtime::{Capability, Process, Spec};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::{Error, Result, Stage};
+
+/// A document, and what was left out of it.
+#[derive(Debug)]
+pub(crate) struct Read<T> {
+    /// The document.
+    pub(crate) value: T,
+    /// What this runtime does not know and drops with a warning.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads a bundle's config.json.
+pub(crate) fn read_spec(bundle: &Path) -> Result<Read<Spec>> {
+    let path = bundle.join("config.json");
+    let text = sys::fs::read(&path)
+        .stage(format!("JSON specification file {} not found or unreadable", path.display()))?;
+    parse(&text, &path, "/process")
+}
+
+/// Reads a file with a process object (`exec --process`).
+pub(crate) fn read_process(path: &Path) -> Result<Read<Process>> {
+    parse(&sys::fs::read(path)?, path, "")
+}
+
+/// Parses; `process` is the pointer to the process object.
+///
+/// The specification wants unknown capabilities to be a warning, and the types refuse them: so only when they do
+/// is the document looked at in detail.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str, path: &Path, process: &str) -> Result<Read<T>> {
+    let json = |source| Error::Json { path: path.to_path_buf(), source };
+    let error = match serde_json::from_str(text) {
+        Ok(value) => return Ok(Read { value, warnings: Vec::new() }),
+        Err(error) => error,
+    };
+    let mut document: Value = serde_json::from_str(text).map_err(json)?;
+    let mut warnings = Vec::new();
+    let sets = document.pointer_mut(&format!("{process}/capabilities")).and_then(Value::as_object_mut);
+    for (set, names) in sets.into_iter().flatten() {
+        if let Some(names) = names.as_array_mut() {
+            names.retain(|name| {
+                let known = serde_json::from_value::<Capability>(name.clone()).is_ok();
+                if !known {
+                    warnings.push(format!("ignoring unknown {set} capability {name}"));
+                }
+                known
+            });
+        }
+    }
+    if warnings.is_empty() {
+        return Err(json(error));
+    }
+    Ok(Read { value: serde_json::from_value(document).map_err(json)?, warnings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_capability_is_a_warning() {
+        let text = r#"{"ociVersion":"1.0.2","process":{"user":{"uid":0,"gid":0},"cwd":"/",
+            "capabilities":{"bounding":["CAP_KILL","CAP_MOON"]}}}"#;
+        let read: Read<Spec> = parse(text, Path::new("c"), "/process").unwrap();
+        assert_eq!(read.warnings.len(), 1);
+        let process = read.value.process().as_ref().unwrap();
+        let bounding = process.capabilities().as_ref().unwrap().bounding().as_ref().unwrap();
+        assert_eq!(bounding.len(), 1);
+    }
+
+    #[test]
+    fn an_unknown_property_is_ignored_and_a_wrong_type_is_not() {
+        let read = |text| parse::<Spec>(text, Path::new("c"), "/process");
+        assert!(read(r#"{"ociVersion":"1.0.2","moon":1}"#).is_ok());
+        assert!(read(r#"{"ociVersion":1}"#).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".*") {
+            let _ = parse::<Spec>(&text, Path::new("c"), "/process");
+            let _ = parse::<Process>(&text, Path::new("c"), "");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `list`: all containers.
+
+use std::os::unix::fs::MetadataExt;
+
+use super::{Context, Verb};
+use crate::cli::{Args, switch, value};
+use crate::error::{Error, Result};
+
+pub(super) const VERB: Verb = Verb {
+    name: "list",
+    usage: "[command options]",
+    about: "list containers",
+    flags: &[value("format").or("f"), switch("quiet").or("q")],
+    stop: false,
+    failure: 1,
+    prefix: "",
+    run,
+};
+
+fn run(context: &Context, args: &Args) -> Result<u8> {
+    let containers = context.store.list()?;
+    if args.has("quiet") {
+        let ids: String = containers.iter().map(|container| format!("{}\n", container.state.id)).collect();
+        crate::print(&ids)?;
+        return Ok(0);
+    }
+    let mut rows = Vec::new();
+    for container in &containers {
+        let mut row =
+            serde_json::to_value(container.oci_state(container.status()?.name())).unwrap_or_default();
+        let owner = std::fs::metadata(&container.folder).map(|metadata| metadata.uid()).unwrap_or(0);
+        row["owner"] = if owner == 0 { "root".into() } else { format!("#{owner}").into() };
+        rows.push(row);
+    }
+    match args.text("format").unwrap_or("table") {
+        "json" if rows.is_empty() => crate::print("null")?,
+        "json" => crate::print(&serde_json::Value::from(rows).to_string())?,
+        "table" => {
+            let mut text = format!(
+                "{:<36} {:<10} {:<10} {:<40} {:<32} {}\n",
+                "ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"
+            );
+            for row in rows {
+                let field = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+                let pid = row["pid"].to_string();
+                text += &format!(
+                    "{:<36} {pid:<10} {:<10} {:<40} {:<32} {}\n",
+                    field("id"),
+                    field("status"),
+                    field("bundle"),
+                    field("created"),
+                    field("owner")
+                );
+            }
+            crate::print(&text)?;
+        }
+        other => return Err(Error::Usage(format!("invalid format option {other:?}"))),
+    }
+    Ok(0)
+}
