@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod image;
 pub mod network;
 mod run;
 pub mod stream;
 
 pub use config::{Config, ConfigFile};
+pub use image::unpack_main;
 pub use run::{Error, run};
