@@ -52,6 +52,8 @@ impl Root {
     }
 
     fn openat2(&self, path: &Path, flags: OFlags, mode: Mode, resolve: ResolveFlags) -> Result<OwnedFd> {
+        // The parent of a single name is the empty path, which the kernel does not take.
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         loop {
             match rustix::fs::openat2(&self.fd, path, flags | OFlags::CLOEXEC, mode, resolve) {
                 // The kernel could not prove that `..` stayed inside because something was renamed meanwhile.
