@@ -4,6 +4,7 @@
 //! a wrong command line or configuration, 1 for everything that went wrong later.
 #![forbid(unsafe_code)]
 
+mod cli;
 mod daemons;
 mod layout;
 mod network;
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::layout::Layout;
 
@@ -41,6 +42,8 @@ pub(crate) struct Global {
     /// text or json
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: daemon::LogFormat,
+    #[command(flatten)]
+    pub(crate) endpoints: cli::Endpoints,
 }
 
 impl Global {
@@ -55,6 +58,28 @@ impl Global {
 enum Command {
     /// Runs the CRI daemon: pods and containers for a kubelet, images from registries
     Cri(daemons::cri::Flags),
+    /// Lists pods and their containers
+    Ps(cli::ps::Flags),
+    /// Shows all that is known of a pod
+    Describe(cli::describe::Flags),
+    /// Prints a container's log
+    Logs(cli::logs::Flags),
+    /// Runs a program in a container
+    Exec(cli::exec::Flags),
+    /// Connects to a container's own process
+    Attach(cli::attach::Flags),
+    /// Lists images
+    Images(cli::images::Flags),
+    /// Fetches an image from its registry
+    Pull(cli::pull::Flags),
+    /// Imports an image from files
+    Import(cli::import::Flags),
+    /// Says what this machine can do, what is missing and what that costs
+    Doctor(cli::doctor::Flags),
+    /// Writes the systemd unit and makes the folders
+    Install(cli::install::Flags),
+    /// Prints the completion script of a shell
+    Completion(cli::completion::Flags),
 }
 
 /// Why a command failed.
@@ -98,6 +123,17 @@ fn main() -> ExitCode {
     };
     let done = match line.command {
         Command::Cri(flags) => daemons::cri::run(&line.global, flags),
+        Command::Ps(flags) => cli::ps::run(&line.global, &flags),
+        Command::Describe(flags) => cli::describe::run(&line.global, &flags),
+        Command::Logs(flags) => cli::logs::run(&line.global, &flags),
+        Command::Exec(flags) => cli::exec::run(&line.global, &flags),
+        Command::Attach(flags) => cli::attach::run(&line.global, &flags),
+        Command::Images(flags) => cli::images::run(&line.global, &flags),
+        Command::Pull(flags) => cli::pull::run(&line.global, &flags),
+        Command::Import(flags) => cli::import::run(&line.global, &flags),
+        Command::Doctor(flags) => cli::doctor::run(&line.global, &flags),
+        Command::Install(flags) => cli::install::run(&line.global, &flags),
+        Command::Completion(flags) => cli::completion::run(CommandLine::command(), &flags),
     };
     done.unwrap_or_else(|error| {
         eprintln!("orlop: {error}");

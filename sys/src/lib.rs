@@ -12,6 +12,7 @@ pub mod netlink;
 pub mod netns;
 pub mod nft;
 pub mod pidfd;
+pub mod probe;
 pub mod proc;
 pub mod process;
 pub mod seqpacket;
