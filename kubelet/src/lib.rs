@@ -9,6 +9,7 @@ mod logs;
 mod run;
 pub mod source;
 pub mod translate;
+pub mod volumes;
 
 pub use config::{Config, ConfigError, socket};
 pub use cri::Error as RuntimeError;

@@ -18,6 +18,7 @@ mod sysctls;
 
 pub use container::{Image, Start, container_config};
 pub use dns::{ResolvConf, dns_config};
+pub(crate) use env::lookup;
 pub use env::{environment, field_value, resource_value};
 pub use hash::container_hash;
 pub use hostname::{host_name, host_names};
@@ -98,3 +99,6 @@ pub(crate) fn all_containers(pod: &Pod) -> impl Iterator<Item = &Container> {
 pub(crate) fn is_sidecar(container: &Container) -> bool {
     container.restart_policy.as_deref() == Some("Always")
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
