@@ -6,11 +6,19 @@
 #![forbid(unsafe_code)]
 
 mod config;
-mod image;
+mod core;
+mod disk;
+mod effects;
+mod engine;
+mod monitor;
+mod paths;
+mod rootfs;
+mod server;
 pub mod network;
 mod run;
 pub mod stream;
+#[doc(hidden)]
+pub mod translate;
 
 pub use config::{Config, ConfigFile};
-pub use image::unpack_main;
 pub use run::{Error, run};

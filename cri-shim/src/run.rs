@@ -1,8 +1,32 @@
 //! Starts the daemon: recovers, listens, and ends what it started.
 
-use tokio_util::sync::CancellationToken;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::Config;
+use api_cri::MAX_MESSAGE_BYTES;
+use api_cri::v1::runtime_service_server::RuntimeServiceServer;
+use sys::cgroup::Hierarchies;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::core::failure::Failure;
+use crate::effects::Performer;
+use crate::engine::{self, Engine, Streams};
+use crate::network::{self, Network};
+use crate::paths::Paths;
+use crate::rootfs::Rootfs;
+use crate::server::Service;
+use crate::stream::StreamServer;
+use crate::{Config, disk};
+
+/// How long one CNI plugin may run for one verb.
+const CNI_DEADLINE: Duration = Duration::from_secs(60);
+/// For the kill tests: `OPERATION:N` aborts after the Nth effect of that operation.
+const CRASH_AT: &str = "ORLOP_CRASH_AT";
 
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -10,17 +34,92 @@ pub enum Error {
     /// It cannot listen.
     #[error("listening on {path}: {source}", path = path.display())]
     Listen {
-        /// The socket.
-        path: std::path::PathBuf,
+        /// The socket or the address.
+        path: PathBuf,
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// What earlier daemons left could not be read.
+    #[error("recovering: {0}")]
+    Recover(String),
+    /// The machine could not be looked at.
+    #[error(transparent)]
+    Machine(#[from] sys::Error),
+    /// gRPC ended.
+    #[error("serving: {0}")]
+    Serve(#[from] tonic::transport::Error),
+    /// A task that owns state ended, so the daemon does as well and starts again from disk.
+    #[error("a task of the daemon ended early: {0}")]
+    Task(&'static str),
 }
 
 /// Serves CRI until `shutdown` is cancelled. Pods keep running under their monitors afterwards.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let _listener = daemon::listen_unix(&config.listen)
-        .map_err(|source| Error::Listen { path: config.listen.clone(), source })?;
-    shutdown.cancelled().await;
-    Ok(())
+    let folders = [&config.root, &config.state];
+    for folder in folders {
+        disk::make_dirs(folder).map_err(|error| Error::Recover(error.to_string()))?;
+    }
+    let rootfs: Arc<dyn Rootfs> = Arc::new(crate::rootfs::NoImages);
+    let (engine, watching) = start(&config, rootfs).await?;
+    let address = config.stream_address;
+    let backend = Arc::new(Streams(Arc::clone(&engine)));
+    let (streams, streaming) = StreamServer::start(address, backend, shutdown.clone())
+        .await
+        .map_err(|source| Error::Listen { path: address.to_string().into(), source })?;
+    let listener =
+        daemon::listen_unix(&config.listen).map_err(|source| Error::Listen { path: config.listen.clone(), source })?;
+    tracing::info!(socket = %config.listen.display(), "serving CRI");
+    let runtime = RuntimeServiceServer::new(Service { engine, streams }).max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let ends = shutdown.clone();
+    let serving = Server::builder()
+        .add_service(runtime)
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move { ends.cancelled().await });
+    tokio::select! {
+        served = serving => Ok(served?),
+        _ = watching => Err(Error::Task("watching monitors")),
+        _ = streaming, if !shutdown.is_cancelled() => Err(Error::Task("serving streams")),
+    }
+}
+
+/// Builds the engine and brings it up to date with the machine.
+async fn start(
+    config: &Config,
+    rootfs: Arc<dyn Rootfs>,
+) -> Result<(Arc<Engine>, tokio::task::JoinHandle<()>), Error> {
+    let hierarchies = Hierarchies::discover()?;
+    let host = engine::host(&hierarchies);
+    if let Some(lowest) = host.lowest_oom_score_adj {
+        tracing::warn!(lowest, "without CAP_SYS_RESOURCE no container gets a lower oom_score_adj than this daemon has");
+    }
+    let network = Network::new(network::Config {
+        conf_dir: config.cni_conf_dir.clone(),
+        bin_dirs: config.cni_bin_dirs.clone(),
+        cache_dir: config.cni_cache_dir.clone(),
+        deadline: CNI_DEADLINE,
+        owner: format!("orlop:{}", config.state.display()),
+    });
+    let (happened, happenings) = mpsc::unbounded_channel();
+    let performer = Performer {
+        paths: Paths::new(&config.state),
+        network,
+        rootfs,
+        hierarchies,
+        runtime: config.runtime.clone(),
+        happened,
+        monitors: Mutex::default(),
+        count: AtomicU64::new(0),
+        crash_at: crash_at(),
+    };
+    let engine = Engine::new(performer, host, config.cgroup_parent.clone(), config.netns_dir.clone());
+    let watching = tokio::spawn(Arc::clone(&engine).watch(happenings));
+    let adopted = engine.recover().await.map_err(|failure: Failure| Error::Recover(failure.message))?;
+    let effects = engine.performer.count.load(Ordering::Relaxed);
+    tracing::info!(pods = adopted, effects, "recovered");
+    Ok((engine, watching))
+}
+
+fn crash_at() -> Option<(String, u64)> {
+    let value = std::env::var(CRASH_AT).ok()?;
+    let (operation, count) = value.rsplit_once(':')?;
+    Some((operation.to_owned(), count.parse().ok()?))
 }
