@@ -5,7 +5,7 @@
 //! probe says what it found, or why not.
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
 use std::path::Path;
 
 use caps::{CapSet, Capability};
@@ -284,7 +284,7 @@ pub fn device_program() -> Found {
     }
     let fd = i32::try_from(fd).map_err(text)?;
     // SAFETY: the kernel returned a new descriptor that nobody else owns.
-    drop(unsafe { process::take_fd(fd) });
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
     Ok("loaded by bpf(2)".into())
 }
 
