@@ -5,6 +5,7 @@
 
 pub mod cri;
 pub mod memory;
+pub mod monitor;
 pub mod peers;
 pub mod process;
 pub mod runner;

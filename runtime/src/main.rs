@@ -18,6 +18,9 @@ mod hooks;
 mod init;
 mod launch;
 mod log;
+mod logger;
+mod monitor;
+mod pause;
 mod plan;
 mod relay;
 mod seccomp;
@@ -50,7 +53,11 @@ const GLOBAL: &[Flag] = &[
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    ExitCode::from(runtime(&args))
+    match args.get(1).map(String::as_str) {
+        Some("monitor") => monitor::main(&args[2..]),
+        Some("pause") => pause::main(),
+        _ => ExitCode::from(runtime(&args)),
+    }
 }
 
 /// The runc-style command line.

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
+use rustix::process::{
+    Pid, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions, WaitStatus, wait, waitid, waitpid,
+};
 
 use crate::{During, Result, process};
 
@@ -47,6 +49,14 @@ impl Ended {
             (None, None) => Self::Exited(255),
         }
     }
+
+    fn of_wait(status: WaitStatus) -> Self {
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Self::Exited(code),
+            (None, Some(signal)) => Self::Signaled(signal),
+            (None, None) => Self::Exited(255),
+        }
+    }
 }
 
 impl PidFd {
@@ -79,6 +89,19 @@ impl PidFd {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         Ok(waitid(WaitId::PidFd(self.0.as_fd()), options)?.as_ref().map(Ended::of))
     }
+}
+
+/// Reaps one child by number if it has ended; the number cannot have been reused, since it was not reaped before.
+/// `ECHILD` when it is no child of this process.
+pub fn reap_child(pid: i32) -> Result<Option<Ended>, Errno> {
+    let pid = Pid::from_raw(pid).ok_or(Errno::CHILD)?;
+    Ok(waitpid(Some(pid), WaitOptions::NOHANG)?.map(|(_, status)| Ended::of_wait(status)))
+}
+
+/// Reaps any child that has ended. Only for a process whose children nobody else waits for.
+pub fn reap_any() -> Option<(i32, Ended)> {
+    let (pid, status) = wait(WaitOptions::NOHANG).ok()??;
+    Some((pid.as_raw_nonzero().get(), Ended::of_wait(status)))
 }
 
 impl AsFd for PidFd {
@@ -123,6 +146,15 @@ mod tests {
             assert_eq!(pidfd.reap(), Err(Errno::CHILD));
             assert_eq!(pidfd.signal(0), Err(Errno::SRCH));
         }
+    }
+
+    #[test]
+    fn a_child_is_reaped_by_number() {
+        let child = Command::new("sh").args(["-c", "kill -34 $$"]).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(PidFd::open(pid).unwrap().wait(Duration::from_secs(20)).unwrap());
+        assert_eq!(reap_child(pid), Ok(Some(Ended::Signaled(34))));
+        assert_eq!(reap_child(pid), Err(Errno::CHILD));
     }
 
     #[test]

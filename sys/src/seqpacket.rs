@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
-    listen, recvmsg, sendmsg, socket_with, socketpair,
+    listen, recv, recvmsg, sendmsg, socket_with, socketpair,
 };
 
 /// The most descriptors that one message carries; what is above it is refused by [`Connection::send`] and closed by
@@ -120,6 +120,17 @@ impl Connection {
         }
     }
 
+    /// The length of the next message, which stays; it waits as [`recv`](Self::recv) does, and gives 0 as it does.
+    pub fn next_len(&self) -> io::Result<usize> {
+        loop {
+            match recv(&self.0, &mut [0_u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC) {
+                Ok((_, length)) => return Ok(length),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
     /// Receives one message.
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<Received> {
         loop {
@@ -204,6 +215,7 @@ mod tests {
     fn what_does_not_fit_is_reported() {
         let (one, other) = Connection::pair().unwrap();
         one.send(&[1; 10], &[]).unwrap();
+        assert_eq!(other.next_len().unwrap(), 10);
         let received = other.recv(&mut [0; 4]).unwrap();
         assert!(received.truncated);
         assert_eq!(received.len, 4);

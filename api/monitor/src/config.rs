@@ -1,7 +1,7 @@
 //! What a monitor is told when it starts: one JSON document on its standard input.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,9 @@ pub struct PodConfig {
     pub id: String,
     /// Where to listen. At most 107 bytes, since the kernel's `sun_path` ends there.
     pub socket: PathBuf,
-    /// A folder on a tmpfs that the monitor owns: `pid`, `pause.pid`, and one file per exit, so that exits outlive it.
+    /// A folder on a tmpfs that the monitor owns and that exists: `pid`, `pause.pid`, one file per exit
+    /// ([`exit_record`]), so that exits outlive it, and the pin of a new user namespace ([`user_pin`]). At most 80
+    /// bytes, since sockets are made in it.
     pub state_dir: PathBuf,
     /// The OCI runtime for [`CreateRequest::runtime`](crate::CreateRequest::runtime) when it is `None`.
     pub runtime: PathBuf,
@@ -26,16 +28,28 @@ pub struct PodConfig {
     pub runtime_root: PathBuf,
     /// Which namespaces the pod has of its own.
     pub namespaces: PodNamespaces,
-    /// The pod's host name, set in a new uts namespace.
+    /// The pod's host name, set in a new uts namespace; `None` with the host's.
     pub hostname: Option<String>,
-    /// `net.*` and `kernel.*` parameters, by their dotted name, written inside the new namespaces.
+    /// `net.*`, `kernel.*` and `fs.mqueue.*` parameters, by their dotted or slashed name, written inside the new
+    /// namespaces. One whose namespace is the host's is refused.
     pub sysctls: BTreeMap<String, String>,
     /// The pod's `/dev/shm`, mounted when the ipc namespace is new.
     pub shared_memory: Option<SharedMemory>,
-    /// cgroup directories (one per hierarchy) that the monitor itself moves to; outside of the pod's.
+    /// cgroup directories (one per hierarchy) that the monitor itself moves to; outside of the pod's. They exist.
     pub monitor_cgroups: Vec<PathBuf>,
-    /// cgroup directories (one per hierarchy) of the pause process.
+    /// cgroup directories (one per hierarchy) of the pause process. They exist.
     pub pause_cgroups: Vec<PathBuf>,
+}
+
+/// Where a monitor with this state directory records a container's exit: a JSON [`Exit`](crate::Exit), from the
+/// moment it is known (before [`Event::Exited`](crate::Event::Exited)) until the container's deletion.
+pub fn exit_record(state_dir: &Path, container: &str) -> PathBuf {
+    state_dir.join(format!("{container}.exit"))
+}
+
+/// Where a monitor with this state directory pins a new user namespace.
+pub fn user_pin(state_dir: &Path) -> PathBuf {
+    state_dir.join("user")
 }
 
 /// The namespaces of a pod.
@@ -49,7 +63,8 @@ pub struct PodNamespaces {
     pub uts: NamespaceSource,
     /// `New` when the pod's containers share one PID namespace: its first process is the built-in pause.
     pub pid: NamespaceSource,
-    /// The user namespace that owns the others: its mappings of users and of groups, when it is new.
+    /// The user namespace that owns the others: its mappings of users and of groups, when it is new. It is
+    /// bind-mounted at [`user_pin`], where bundles name it; the monitor itself stays in the host's.
     pub user: Option<(Vec<IdMapping>, Vec<IdMapping>)>,
 }
 
@@ -69,7 +84,7 @@ pub enum NamespaceSource {
 /// A tmpfs for the pod's `/dev/shm`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedMemory {
-    /// Where it is mounted; the folder exists.
+    /// Where it is mounted; the folder exists. It is unmounted by whoever removes the pod, as the pins are.
     pub path: PathBuf,
     /// Its size in bytes.
     pub bytes: u64,

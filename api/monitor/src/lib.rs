@@ -12,10 +12,10 @@
 mod config;
 mod message;
 
-pub use config::{IdMapping, NamespaceSource, PodConfig, PodNamespaces, SharedMemory};
+pub use config::{IdMapping, NamespaceSource, PodConfig, PodNamespaces, SharedMemory, exit_record, user_pin};
 pub use message::{
     ClientMessage, ContainerState, ContainerStatus, CreateRequest, DecodeError, ErrorCode, Event,
-    ExecRequest, Exit, PodStatus, Reply, ReplyError, Request, ServerMessage,
+    ExecRequest, Exit, PodStatus, Refusal, Reply, ReplyError, Request, ServerMessage,
 };
 
 /// The version this crate speaks. A monitor answers [`Request::Hello`] with its own.

@@ -43,7 +43,7 @@ pub enum Request {
     /// reported by [`Event::ExecExited`], never before the reply.
     Exec(ExecRequest),
     /// A copy of a container's output from now on, to the passed descriptors (stdout and, without a terminal,
-    /// stderr). A reader that is slower than the container loses output rather than stalls it. Answered by
+    /// stderr; none for input alone). They become non-blocking, and are closed at the stream's end. A reader that is slower than the container loses output rather than stalls it. Answered by
     /// [`Reply::Done`] with the terminal's master, or the write end of standard input when `stdin` is set and
     /// the container has one.
     Attach {
@@ -62,7 +62,8 @@ pub enum Request {
         /// The container.
         container: String,
     },
-    /// Forgets an exited (or never started) container: `delete --force`, and its descriptors closed.
+    /// Forgets an exited (or never started) container: `delete --force`, its descriptors closed, its exit record
+    /// removed. The exit of one that was never started is not reported any more.
     Delete {
         /// The container.
         container: String,
@@ -74,11 +75,12 @@ pub enum Request {
 /// A container to create.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateRequest {
-    /// Its id, also the OCI container's.
+    /// Its id, also the OCI container's: 1 to 128 letters, digits and `_-.+`, not beginning with a dot.
     pub container: String,
     /// The OCI bundle.
     pub bundle: PathBuf,
-    /// Another OCI runtime: its program and its global arguments.
+    /// Another OCI runtime: its program and its global arguments, which follow `--root` (the pod's
+    /// [`runtime_root`](crate::PodConfig::runtime_root)) and `--log` and may name another root.
     pub runtime: Option<Vec<String>>,
     /// Whether `process.terminal` is set.
     pub terminal: bool,
@@ -260,6 +262,61 @@ pub enum DecodeError {
     Malformed(#[from] serde_json::Error),
 }
 
+/// Why a request was not understood, and the id to answer with; 0 when even that is missing.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Of the request.
+    pub id: u64,
+    /// The answer: [`ErrorCode::Unsupported`] for a request of a newer client, else [`ErrorCode::Invalid`].
+    pub error: ReplyError,
+}
+
+impl Request {
+    /// The names of all requests, as they are written.
+    const NAMES: [&str; 10] = [
+        "hello",
+        "create",
+        "start",
+        "pidfd",
+        "exec",
+        "attach",
+        "close_stdin",
+        "reopen_log",
+        "delete",
+        "shutdown",
+    ];
+}
+
+impl ClientMessage {
+    /// Reads one datagram, or says what to answer to it.
+    pub fn decode_or_refuse(bytes: &[u8]) -> Result<Self, Refusal> {
+        #[derive(Deserialize)]
+        struct Envelope {
+            id: u64,
+            request: serde_json::Value,
+        }
+        let error = match Self::decode(bytes) {
+            Ok(message) => return Ok(message),
+            Err(error) => error,
+        };
+        let text = match &error {
+            DecodeError::TooLong(_) => error.to_string(),
+            DecodeError::Malformed(cause) => format!("{error}: {cause}"),
+        };
+        let refusal = |id, code| Refusal { id, error: ReplyError { code, message: text } };
+        let Ok(Envelope { id, request }) = decode::<Envelope>(bytes) else {
+            return Err(refusal(0, ErrorCode::Invalid));
+        };
+        let name = match &request {
+            serde_json::Value::String(name) => Some(name),
+            serde_json::Value::Object(object) if object.len() == 1 => object.keys().next(),
+            _ => None,
+        };
+        let newer = name.is_some_and(|name| !Request::NAMES.contains(&name.as_str()));
+        Err(refusal(id, if newer { ErrorCode::Unsupported } else { ErrorCode::Invalid }))
+    }
+}
+
 macro_rules! codec {
     ($($message:ty),*) => {$(
         impl $message {
@@ -316,6 +373,62 @@ mod tests {
     }
 
     #[test]
+    fn a_request_of_a_newer_client_is_unsupported_and_a_broken_one_invalid() {
+        for (bytes, id, code) in [
+            (&br#"{"id":3,"request":{"checkpoint":{}}}"#[..], 3, ErrorCode::Unsupported),
+            (br#"{"id":3,"request":"freeze"}"#, 3, ErrorCode::Unsupported),
+            (br#"{"id":3,"request":{"start":{}}}"#, 3, ErrorCode::Invalid),
+            (br#"{"id":3,"request":"start"}"#, 3, ErrorCode::Invalid),
+            (br#"{"id":3,"request":7}"#, 3, ErrorCode::Invalid),
+            (br#"{"request":"shutdown"}"#, 0, ErrorCode::Invalid),
+            (b"\xff", 0, ErrorCode::Invalid),
+        ] {
+            let refusal = ClientMessage::decode_or_refuse(bytes).unwrap_err();
+            assert_eq!((refusal.id, refusal.error.code), (id, code), "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn the_names_of_requests_are_complete() {
+        let container = String::from("c");
+        let runtime = None;
+        let (log_path, memory_cgroup) = (None, None);
+        let create = CreateRequest {
+            container: container.clone(),
+            bundle: PathBuf::new(),
+            runtime,
+            terminal: false,
+            stdin: false,
+            log_path,
+            memory_cgroup,
+        };
+        let exec = ExecRequest {
+            container: container.clone(),
+            exec: String::new(),
+            process: PathBuf::new(),
+            terminal: false,
+            streams: [false; 3],
+        };
+        let all = [
+            Request::Hello { version: 1 },
+            Request::Create(create),
+            Request::Start { container: container.clone() },
+            Request::Pidfd { container: container.clone() },
+            Request::Exec(exec),
+            Request::Attach { container: container.clone(), stdin: false },
+            Request::CloseStdin { container: container.clone() },
+            Request::ReopenLog { container: container.clone() },
+            Request::Delete { container },
+            Request::Shutdown,
+        ];
+        let names = all.map(|request| match serde_json::to_value(&request).unwrap() {
+            serde_json::Value::String(name) => name,
+            value => value.as_object().unwrap().keys().next().unwrap().clone(),
+        });
+        assert_eq!(names, Request::NAMES);
+    }
+
+    #[test]
     fn long_messages_are_refused_on_both_sides() {
         let container = "x".repeat(MAX_MESSAGE);
         let long = ClientMessage { id: 1, request: Request::Start { container } };
@@ -326,7 +439,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
-            let _ = ClientMessage::decode(&bytes);
+            let _ = ClientMessage::decode_or_refuse(&bytes);
             let _ = ServerMessage::decode(&bytes);
         }
     }
