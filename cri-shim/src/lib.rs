@@ -10,6 +10,7 @@ mod core;
 mod disk;
 mod effects;
 mod engine;
+mod image;
 mod monitor;
 mod paths;
 mod rootfs;
@@ -21,4 +22,5 @@ pub mod stream;
 pub mod translate;
 
 pub use config::{Config, ConfigFile};
+pub use image::unpack_main;
 pub use run::{Error, run};

@@ -1,9 +1,11 @@
 //! What the runtime side needs of the image side.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::core::failure::Failure;
+use crate::core::failure::{Code, Failure};
 use crate::core::spec::ImageDefaults;
+use crate::image::{Image, ImageError, ImageStore, Snapshots};
 
 /// An image that is present.
 #[derive(Clone, Debug, Default)]
@@ -28,27 +30,63 @@ pub(crate) trait Rootfs: Send + Sync + 'static {
     fn usage(&self, container: &str) -> Option<(u64, u64, String)>;
 }
 
-/// A daemon without an image store: no image is ever present.
-pub(crate) struct NoImages;
+/// The image store of this machine.
+pub(crate) struct StoredImages {
+    store: ImageStore,
+    snapshots: Snapshots,
+    /// The folder whose filesystem holds what containers write.
+    root: PathBuf,
+}
 
-impl Rootfs for NoImages {
+impl StoredImages {
+    /// The images of a store that lies in `root`.
+    pub(crate) fn new(store: ImageStore, root: PathBuf) -> Self {
+        Self { snapshots: Snapshots::new(store.clone()), store, root }
+    }
+
+    fn image(&self, reference: &str) -> Result<Arc<Image>, Failure> {
+        let missing = || Failure::new(Code::NotFound, format!("image {reference:?} is not present"));
+        self.store.get(reference).ok_or_else(missing)
+    }
+}
+
+impl Rootfs for StoredImages {
     fn resolve(&self, reference: &str) -> Result<ImageInfo, Failure> {
-        Err(Failure::not_found("image", reference))
+        let image = self.image(reference)?;
+        let config = image.config.config().clone().unwrap_or_default();
+        let list = |values: &Option<Vec<String>>| values.clone().unwrap_or_default();
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        Ok(ImageInfo {
+            id: image.id().to_owned(),
+            defaults: ImageDefaults {
+                env: list(config.env()),
+                entrypoint: list(config.entrypoint()),
+                cmd: list(config.cmd()),
+                user: text(config.user()),
+                working_dir: text(config.working_dir()),
+                stop_signal: text(config.stop_signal()),
+            },
+        })
     }
 
-    fn mount(&self, _container: &str, image: &str, _target: &Path) -> Result<(), Failure> {
-        Err(Failure::not_found("image", image))
+    fn mount(&self, container: &str, image: &str, target: &Path) -> Result<(), Failure> {
+        self.snapshots.mount(container, &*self.image(image)?, target).map_err(failed)
     }
 
-    fn remove(&self, _container: &str, target: &Path) -> Result<(), Failure> {
-        Ok(crate::disk::unmount(target)?)
+    fn remove(&self, container: &str, target: &Path) -> Result<(), Failure> {
+        self.snapshots.remove(container, target).map_err(failed)
     }
 
-    fn retain(&self, _containers: &[String]) -> Result<(), Failure> {
-        Ok(())
+    fn retain(&self, containers: &[String]) -> Result<(), Failure> {
+        self.snapshots.retain(containers).map_err(failed)
     }
 
-    fn usage(&self, _container: &str) -> Option<(u64, u64, String)> {
-        None
+    fn usage(&self, container: &str) -> Option<(u64, u64, String)> {
+        let (bytes, inodes) = self.snapshots.usage(container)?;
+        Some((bytes, inodes, self.root.display().to_string()))
     }
+}
+
+fn failed(error: ImageError) -> Failure {
+    Failure::internal(error.to_string())
 }

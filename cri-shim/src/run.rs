@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api_cri::MAX_MESSAGE_BYTES;
+use api_cri::images::images_server::ImagesServer;
+use api_cri::v1::image_service_server::ImageServiceServer;
 use api_cri::v1::runtime_service_server::RuntimeServiceServer;
 use sys::cgroup::Hierarchies;
 use tokio::sync::mpsc;
@@ -18,8 +20,10 @@ use crate::effects::Performer;
 use crate::engine::{self, Engine, Streams};
 use crate::network::{self, Network};
 use crate::paths::Paths;
-use crate::rootfs::Rootfs;
+use crate::image::ImageStore;
+use crate::rootfs::{Rootfs, StoredImages};
 use crate::server::Service;
+use crate::server::image::Images;
 use crate::stream::StreamServer;
 use crate::{Config, disk};
 
@@ -42,6 +46,9 @@ pub enum Error {
     /// What earlier daemons left could not be read.
     #[error("recovering: {0}")]
     Recover(String),
+    /// The image store cannot be opened.
+    #[error("opening the image store: {0}")]
+    Images(String),
     /// The machine could not be looked at.
     #[error(transparent)]
     Machine(#[from] sys::Error),
@@ -59,7 +66,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     for folder in folders {
         disk::make_dirs(folder).map_err(|error| Error::Recover(error.to_string()))?;
     }
-    let rootfs: Arc<dyn Rootfs> = Arc::new(crate::rootfs::NoImages);
+    let store = ImageStore::open(&config.root, &config.registry_config_dir)
+        .map_err(|error| Error::Images(error.to_string()))?;
+    let rootfs: Arc<dyn Rootfs> = Arc::new(StoredImages::new(store.clone(), config.root.clone()));
+    let images = Images { store, root: config.root.clone() };
     let (engine, watching) = start(&config, rootfs).await?;
     let address = config.stream_address;
     let backend = Arc::new(Streams(Arc::clone(&engine)));
@@ -73,6 +83,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let ends = shutdown.clone();
     let serving = Server::builder()
         .add_service(runtime)
+        .add_service(ImageServiceServer::new(images.clone()).max_encoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(ImagesServer::new(images))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move { ends.cancelled().await });
     tokio::select! {
         served = serving => Ok(served?),
