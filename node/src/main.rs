@@ -58,6 +58,12 @@ impl Global {
 enum Command {
     /// Runs the CRI daemon: pods and containers for a kubelet, images from registries
     Cri(daemons::cri::Flags),
+    /// Unpacks one image layer from standard input; started by the CRI daemon
+    #[command(hide = true)]
+    Unpack {
+        /// The folder, which must be empty
+        folder: PathBuf,
+    },
     /// Lists pods and their containers
     Ps(cli::ps::Flags),
     /// Shows all that is known of a pod
@@ -123,6 +129,8 @@ fn main() -> ExitCode {
     };
     let done = match line.command {
         Command::Cri(flags) => daemons::cri::run(&line.global, flags),
+        // Here the process still has one thread, as its namespaces need.
+        Command::Unpack { folder } => Ok(cri_shim::unpack_main(&folder)),
         Command::Ps(flags) => cli::ps::run(&line.global, &flags),
         Command::Describe(flags) => cli::describe::run(&line.global, &flags),
         Command::Logs(flags) => cli::logs::run(&line.global, &flags),
