@@ -3,13 +3,20 @@
 
 pub mod cgroups;
 mod config;
+mod core;
 mod cri;
+mod facts;
 pub mod fields;
+mod images;
 mod logs;
+mod probe;
 mod run;
+mod server;
 pub mod source;
+mod store;
 pub mod translate;
 pub mod volumes;
+mod worker;
 
 pub use config::{Config, ConfigError, socket};
 pub use cri::Error as RuntimeError;

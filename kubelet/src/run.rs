@@ -1,11 +1,26 @@
 //! Starts the kubelet's tasks and waits for their end.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
-use crate::cri;
+use crate::core::Settings;
+use crate::cri::{self, Watch};
+use crate::facts;
+use crate::images::{Collector, Images};
+use crate::logs::{Keeper, Rotation};
+use crate::server::{self, Server};
+use crate::source::{self, SourceConfig};
+use crate::store::Store;
+use crate::worker::{Machine, Performer, View, Worker};
+
+/// How often the folder of manifests is looked at although nothing was told.
+const RESCAN: Duration = Duration::from_secs(20);
 
 /// Why the kubelet could not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +56,112 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         () = shutdown.cancelled() => return Ok(()),
     };
     tracing::info!(runtime = version.runtime_name, version = version.runtime_version, "connected");
-    shutdown.cancelled().await;
-    Ok(())
+    let io = |what: String| move |source| Error::Io { what, source };
+    let store = Store::open(&config.root_dir)
+        .map_err(io(format!("making a folder below {}", config.root_dir.display())))?;
+    let saved = store.load().map_err(io(format!("reading {}", config.root_dir.display())))?;
+    let listener = daemon::listen_unix(&config.listen_socket)
+        .map_err(io(format!("listening at {}", config.listen_socket.display())))?;
+    let tcp = match config.listen_address {
+        Some(at) => Some(tokio::net::TcpListener::bind(at).await.map_err(io(format!("listening at {at}")))?),
+        None => None,
+    };
+    let node = Arc::new(facts::gather(&config, &client).await);
+    let settings = Settings {
+        max_restart_period: config.max_container_restart_period,
+        host_ips: node.ips.clone(),
+        max_pods: config.max_pods,
+        runtime_name: version.runtime_name,
+    };
+    let epoch = Instant::now();
+    let view = View::default();
+    let server = Server {
+        view: View::clone(&view),
+        settings: Arc::new(settings.clone()),
+        client: client.clone(),
+        node: Arc::clone(&node),
+        epoch,
+        ready: daemon::Readiness::default(),
+    };
+    let performer = Performer {
+        client: client.clone(),
+        images: Images::new(client.clone()),
+        node: Arc::clone(&node),
+        machine: Machine { node: Arc::clone(&node) },
+    };
+    let (reports, reported) = mpsc::channel(256);
+    let (events, sourced) = mpsc::channel(256);
+    let worker = Worker::new(settings, performer, store, saved, epoch, View::clone(&view));
+    let stop = shutdown.child_token();
+    let mut tasks = Tasks::default();
+    tasks.add("the pods' worker", worker.run(sourced, reported, stop.clone()));
+    let watch = Watch { client: client.clone(), epoch, reports };
+    tasks.add("the watch on the runtime", watch.run(stop.clone()));
+    match config.pod_manifest_path.clone() {
+        Some(folder) => {
+            let config = SourceConfig { folder, node_name: config.node_name.clone(), rescan: RESCAN };
+            let stop = stop.clone();
+            tasks.add("the watch on the manifests", async move {
+                if let Err(error) = source::watch(config, events, stop).await {
+                    tracing::error!(%error, "watching manifests");
+                }
+            });
+        }
+        // Nothing is wanted, so what runs is ended.
+        None => drop(events.send(source::SourceEvent::Synced).await),
+    }
+    let policy = Rotation {
+        max_size: config.container_log_max_size,
+        max_files: config.container_log_max_files as usize,
+    };
+    let every = config.container_log_monitor_interval;
+    let keeper = Keeper { client: client.clone(), view, node, policy, every };
+    tasks.add("log rotation", keeper.run(stop.clone()));
+    tasks.add("image collection", Collector::new(client, &config).run(stop.clone()));
+    let router = server.router();
+    tasks.add("the server", serving(listener, router.clone(), stop.clone()));
+    if let Some(tcp) = tcp {
+        tasks.add("the server on TCP", serving(tcp, router, stop.clone()));
+    }
+    let first = tasks.first().await;
+    stop.cancel();
+    tasks.rest().await;
+    if shutdown.is_cancelled() { Ok(()) } else { Err(Error::Task(first)) }
+}
+
+async fn serving<L>(listener: L, router: axum::Router, stop: CancellationToken)
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
+    if let Err(error) = server::serve(listener, router, stop).await {
+        tracing::error!(%error, "serving");
+    }
+}
+
+/// Tasks whose end is noticed.
+#[derive(Default)]
+struct Tasks(JoinSet<&'static str>);
+
+impl Tasks {
+    fn add(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(async move {
+            // A panic in a task that owns state ends the kubelet, which starts again from what runs.
+            if let Err(error) = AbortOnDropHandle::new(tokio::spawn(task)).await {
+                tracing::error!(task = name, %error, "a task died");
+            }
+            name
+        });
+    }
+
+    /// The name of the first task that ends.
+    async fn first(&mut self) -> &'static str {
+        self.0.join_next().await.and_then(Result::ok).unwrap_or("a task")
+    }
+
+    async fn rest(mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
 }
 
 /// The runtime may start after us: only an answer that is no CRI v1 ends the wait.
