@@ -1,9 +1,11 @@
 //! The long-running commands: flags to configuration, then one component's `run`.
 
 pub(crate) mod cri;
+pub(crate) mod kubelet;
+pub(crate) mod up;
 
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use daemon::CancellationToken;
@@ -34,4 +36,10 @@ where
 fn private_folder(path: &Path) -> Result<(), Error> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| Error::Failed(format!("making {}: {}", path.display(), error)))
+}
+
+/// The three binaries are installed into one folder.
+fn beside_this_program(name: &str) -> PathBuf {
+    let folder = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
+    folder.map_or_else(|| name.into(), |folder| folder.join(name))
 }

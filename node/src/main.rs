@@ -57,7 +57,11 @@ impl Global {
 #[derive(Subcommand)]
 enum Command {
     /// Runs the CRI daemon: pods and containers for a kubelet, images from registries
-    Cri(daemons::cri::Flags),
+    Cri(daemons::cri::Command),
+    /// Runs the kubelet: static pods from a folder, over any CRI socket
+    Kubelet(daemons::kubelet::Command),
+    /// Runs the CRI daemon and the kubelet in one process: a folder of manifests on one machine
+    Up(Box<daemons::up::Flags>),
     /// Unpacks one image layer from standard input; started by the CRI daemon
     #[command(hide = true)]
     Unpack {
@@ -128,7 +132,9 @@ fn main() -> ExitCode {
         }
     };
     let done = match line.command {
-        Command::Cri(flags) => daemons::cri::run(&line.global, flags),
+        Command::Cri(flags) => daemons::cri::run(&line.global, &flags),
+        Command::Kubelet(flags) => daemons::kubelet::run(&line.global, &flags),
+        Command::Up(flags) => daemons::up::run(&line.global, &flags),
         // Here the process still has one thread, as its namespaces need.
         Command::Unpack { folder } => Ok(cri_shim::unpack_main(&folder)),
         Command::Ps(flags) => cli::ps::run(&line.global, &flags),

@@ -11,6 +11,16 @@ use super::{private_folder, serve};
 use crate::layout::Layout;
 use crate::{Error, Global};
 
+/// `orlop cri` alone.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Command {
+    #[command(flatten)]
+    flags: Flags,
+    /// A TOML file with the same keys as the flags
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
 /// The flags of the CRI daemon. Each overrides the configuration file, which overrides what follows from
 /// `--data-dir`.
 #[derive(Args, Clone, Debug, Default)]
@@ -26,10 +36,10 @@ pub(crate) struct Flags {
     state: Option<PathBuf>,
     /// CNI configuration
     #[arg(long, value_name = "DIR")]
-    pub(super) cni_conf_dir: Option<PathBuf>,
+    cni_conf_dir: Option<PathBuf>,
     /// CNI plugins; may be given more than once
     #[arg(long, value_name = "DIR")]
-    pub(super) cni_bin_dir: Vec<PathBuf>,
+    cni_bin_dir: Vec<PathBuf>,
     /// libcni's cache of results
     #[arg(long, value_name = "DIR")]
     cni_cache_dir: Option<PathBuf>,
@@ -38,7 +48,7 @@ pub(crate) struct Flags {
     registry_config_dir: Option<PathBuf>,
     /// The cgroup of monitors, and of pods that name no parent
     #[arg(long, value_name = "PATH")]
-    pub(super) cgroup_parent: Option<String>,
+    cgroup_parent: Option<String>,
     /// Where network namespaces are pinned
     #[arg(long, value_name = "DIR")]
     netns_dir: Option<PathBuf>,
@@ -51,9 +61,6 @@ pub(crate) struct Flags {
     /// The admin endpoint's socket
     #[arg(long, value_name = "SOCKET")]
     cri_admin: Option<PathBuf>,
-    /// A TOML file with these keys
-    #[arg(long = "cri-config", alias = "config", value_name = "FILE")]
-    config: Option<PathBuf>,
 }
 
 /// What follows from the layout alone.
@@ -78,9 +85,9 @@ fn defaults(layout: &Layout) -> Config {
 
 impl Flags {
     /// The daemon's configuration: flags over file over layout.
-    pub(super) fn config(&self, layout: &Layout) -> Result<Config, Error> {
+    pub(super) fn config(&self, layout: &Layout, file: Option<&PathBuf>) -> Result<Config, Error> {
         let conventional_file = Path::new("/etc/orlop/orlop.toml");
-        let file: ConfigFile = match &self.config {
+        let file: ConfigFile = match file {
             Some(path) => daemon::load_toml(path, false),
             None => daemon::load_toml(conventional_file, true),
         }
@@ -98,7 +105,6 @@ impl Flags {
             runtime,
             stream_address,
             cri_admin,
-            config: _,
         } = self.clone();
         let flags = ConfigFile {
             listen,
@@ -120,9 +126,9 @@ impl Flags {
 }
 
 /// Runs the daemon until it is asked to end.
-pub(crate) fn run(global: &Global, flags: Flags) -> Result<ExitCode, Error> {
+pub(crate) fn run(global: &Global, command: &Command) -> Result<ExitCode, Error> {
     let layout = global.layout().map_err(|error| Error::failed(&error))?;
-    let config = flags.config(&layout)?;
+    let config = command.flags.config(&layout, command.config.as_ref())?;
     private_folder(&layout.run)?;
     serve(global, |shutdown, _logs| async move {
         cri_shim::run(config, shutdown).await.map_err(|error| Error::failed(&error))

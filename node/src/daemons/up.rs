@@ -1,0 +1,79 @@
+//! `orlop up`: the CRI daemon and the kubelet in one process, for one machine and a folder of manifests.
+//!
+//! They meet over the CRI socket as they would in two processes, so that each can be replaced, killed and looked
+//! into by itself.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{beside_this_program, cri, kubelet, private_folder, serve};
+use crate::{Error, Global, network};
+
+/// The flags of both daemons.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    cri: cri::Flags,
+    #[command(flatten)]
+    kubelet: kubelet::Flags,
+    /// The CRI daemon's configuration, TOML
+    #[arg(long, value_name = "FILE")]
+    cri_config: Option<PathBuf>,
+    /// The kubelet's configuration, a KubeletConfiguration
+    #[arg(long, value_name = "FILE")]
+    kubelet_config: Option<PathBuf>,
+    /// The pods' addresses, when the machine has no CNI configuration
+    #[arg(long, value_name = "CIDR")]
+    pod_cidr: Option<String>,
+    /// The pods' bridge, when the machine has no CNI configuration
+    #[arg(long, value_name = "NAME")]
+    bridge: Option<String>,
+    /// The nft table of masquerading and host ports, when the machine has no CNI configuration
+    #[arg(long, value_name = "NAME")]
+    nft_table: Option<String>,
+}
+
+/// Runs both until they are asked to end. Pods go on without them.
+pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
+    let mut layout = global.layout().map_err(|error| Error::failed(&error))?;
+    for (name, flag) in [
+        (&mut layout.pod_cidr, &flags.pod_cidr),
+        (&mut layout.bridge, &flags.bridge),
+        (&mut layout.nft_table, &flags.nft_table),
+    ] {
+        if let Some(given) = flag {
+            name.clone_from(given);
+        }
+    }
+    let cri = flags.cri.config(&layout, flags.cri_config.as_ref())?;
+    let (mut kubelet, warnings) = flags.kubelet.config(&layout, flags.kubelet_config.as_ref())?;
+    kubelet.container_runtime_endpoint.clone_from(&cri.listen);
+    private_folder(&layout.run)?;
+    if let Some(manifests) = &kubelet.pod_manifest_path {
+        std::fs::create_dir_all(manifests)
+            .map_err(|error| Error::Failed(format!("making {}: {error}", manifests.display())))?;
+    }
+    let plugins = cri.cni_bin_dirs.first().cloned().unwrap_or_else(|| layout.cni_bin.clone());
+    let provided = network::provide(&layout, &cri.cni_conf_dir, &plugins, &beside_this_program("orlop-cni"))
+        .map_err(|error| Error::Failed(format!("bringing a pod network: {error}")))?;
+    serve(global, |shutdown, _logs| async move {
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        if let Some(file) = provided {
+            tracing::info!(file = %file.display(), cidr = %layout.pod_cidr, "no CNI configuration found; wrote one");
+        }
+        // Whichever ends first takes the other with it, so that a supervisor sees one whole.
+        let stop = shutdown.child_token();
+        let runtime = async {
+            let _stop = stop.clone().drop_guard();
+            cri_shim::run(cri, stop.clone()).await.map_err(|error| Error::failed(&error))
+        };
+        let node = async {
+            let _stop = stop.clone().drop_guard();
+            ::kubelet::run(kubelet, stop.clone()).await.map_err(|error| Error::failed(&error))
+        };
+        let (runtime, node) = tokio::join!(runtime, node);
+        runtime.and(node)
+    })
+}
