@@ -25,7 +25,12 @@ impl Verb {
             "CHECK" => Self::Check,
             "STATUS" => Self::Status,
             "GC" => Self::Gc,
-            _ => return Err(Error::new(Code::INVALID_ENVIRONMENT, format!("CNI_COMMAND {text:?} is not known"))),
+            _ => {
+                return Err(Error::new(
+                    Code::INVALID_ENVIRONMENT,
+                    format!("CNI_COMMAND {text:?} is not known"),
+                ));
+            }
         })
     }
 
@@ -68,7 +73,8 @@ impl Call {
             .filter_map(|(name, missing)| missing.then_some(name))
             .collect();
             if !missing.is_empty() {
-                return Err(Error::new(Code::INVALID_ENVIRONMENT, "required variables are missing").with_details(missing.join(", ")));
+                return Err(Error::new(Code::INVALID_ENVIRONMENT, "required variables are missing")
+                    .with_details(missing.join(", ")));
             }
             check_container_id(&container_id).map_err(invalid)?;
             check_ifname(&ifname).map_err(invalid)?;
@@ -80,8 +86,11 @@ impl Call {
             .map_err(|error| Error::new(Code::DECODE, format!("decoding the configuration: {error}")))?;
         let version = Version::parse(&conf.cni_version).ok_or_else(|| {
             let known: Vec<_> = Version::ALL.iter().map(|version| version.as_str()).collect();
-            Error::new(Code::INCOMPATIBLE_VERSION, format!("the configuration's cniVersion {:?} is not known", conf.cni_version))
-                .with_details(format!("known are {}", known.join(", ")))
+            Error::new(
+                Code::INCOMPATIBLE_VERSION,
+                format!("the configuration's cniVersion {:?} is not known", conf.cni_version),
+            )
+            .with_details(format!("known are {}", known.join(", ")))
         })?;
         let too_old = match verb {
             Verb::Check => !version.has_check(),
@@ -89,9 +98,13 @@ impl Call {
             _ => false,
         };
         if too_old {
-            return Err(Error::new(Code::INCOMPATIBLE_VERSION, format!("CNI {version} does not have this verb")));
+            return Err(Error::new(
+                Code::INCOMPATIBLE_VERSION,
+                format!("CNI {version} does not have this verb"),
+            ));
         }
-        check_network_name(&conf.name).map_err(|error| Error::new(Code::INVALID_CONFIG, error.to_string()))?;
+        check_network_name(&conf.name)
+            .map_err(|error| Error::new(Code::INVALID_CONFIG, error.to_string()))?;
         if verb == Verb::Check && conf.prev_result.is_none() {
             return Err(Error::new(Code::INVALID_CONFIG, "CHECK needs prevResult"));
         }
@@ -105,7 +118,10 @@ impl Call {
             path: std::env::split_paths(&environment("CNI_PATH")).collect(),
             conf,
             stdin,
-            may_be_own_netns: matches!(environment("CNI_NETNS_OVERRIDE").to_lowercase().as_str(), "1" | "true"),
+            may_be_own_netns: matches!(
+                environment("CNI_NETNS_OVERRIDE").to_lowercase().as_str(),
+                "1" | "true"
+            ),
         })
     }
 
@@ -121,10 +137,15 @@ impl Call {
 
     /// The container's network namespace, which must not be this process's own.
     pub(crate) fn open_netns(&self) -> Result<NetNs, Error> {
-        let fail = |error| Error::new(Code::INVALID_NETNS, format!("opening the network namespace {}: {error}", self.netns));
+        let fail = |error| {
+            Error::new(Code::INVALID_NETNS, format!("opening the network namespace {}: {error}", self.netns))
+        };
         let netns = NetNs::open(self.netns.as_ref()).map_err(fail)?;
         if !self.may_be_own_netns && netns.is_same(&NetNs::current().map_err(fail)?).map_err(fail)? {
-            return Err(Error::new(Code::INVALID_NETNS, format!("{} is the plugin's own network namespace", self.netns)));
+            return Err(Error::new(
+                Code::INVALID_NETNS,
+                format!("{} is the plugin's own network namespace", self.netns),
+            ));
         }
         Ok(netns)
     }
@@ -136,9 +157,11 @@ impl Call {
 
     /// The owners that a GC spares. A GC without the list of them is refused: it would take everything away.
     pub(crate) fn valid_owners(&self) -> Result<Vec<String>, Error> {
-        let valid = self.conf.valid_attachments.as_ref().ok_or_else(|| {
-            Error::new(Code::INVALID_CONFIG, "GC needs cni.dev/valid-attachments")
-        })?;
+        let valid = self
+            .conf
+            .valid_attachments
+            .as_ref()
+            .ok_or_else(|| Error::new(Code::INVALID_CONFIG, "GC needs cni.dev/valid-attachments"))?;
         Ok(valid.iter().map(|one| owner(&self.conf.name, &one.container_id, &one.ifname)).collect())
     }
 
@@ -165,7 +188,8 @@ pub(crate) fn owner(network: &str, container_id: &str, ifname: &str) -> String {
 
 /// FNV-1a: the same on every machine and in every version, which the names that it makes must be.
 pub(crate) fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -173,7 +197,8 @@ mod tests {
     use super::*;
 
     fn parse(pairs: &[(&str, &str)], stdin: &str) -> Result<Call, Error> {
-        let get = |key: &str| pairs.iter().find(|(k, _)| *k == key).map_or(String::new(), |(_, v)| (*v).to_owned());
+        let get =
+            |key: &str| pairs.iter().find(|(k, _)| *k == key).map_or(String::new(), |(_, v)| (*v).to_owned());
         Call::parse(&get, stdin.as_bytes().to_vec())
     }
 
@@ -195,7 +220,10 @@ mod tests {
         assert_eq!(parse(&ADD, r#"{"cniVersion":"1.1.0"}"#).unwrap_err().code, 7);
         assert_eq!(parse(&ADD, "[").unwrap_err().code, 6);
         assert_eq!(parse(&ADD, r#"{"name":"n"}"#).unwrap().version, Version::V0_1_0);
-        assert_eq!(parse(&[("CNI_COMMAND", "GC")], r#"{"name":"n","cniVersion":"1.0.0"}"#).unwrap_err().code, 1);
+        assert_eq!(
+            parse(&[("CNI_COMMAND", "GC")], r#"{"name":"n","cniVersion":"1.0.0"}"#).unwrap_err().code,
+            1
+        );
         let mut check = ADD;
         check[0].1 = "CHECK";
         assert_eq!(parse(&check, r#"{"name":"n","cniVersion":"0.3.1"}"#).unwrap_err().code, 1);

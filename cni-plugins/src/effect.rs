@@ -24,7 +24,7 @@ pub(crate) enum Effect {
     AllowForwarding,
     AddElements,
     RemoveElements,
-    AllowLocalhost,
+    PrepareInterfaces,
     ForgetFlows,
     SetLoopback,
 }
@@ -90,7 +90,8 @@ impl<'a> Effects<'a> {
         for (what, undo) in self.undos.into_iter().rev() {
             if let Err(failed) = undo() {
                 let more = format!("undoing {what:?}: {}", failed.msg);
-                error.details = if error.details.is_empty() { more } else { format!("{}; {more}", error.details) };
+                error.details =
+                    if error.details.is_empty() { more } else { format!("{}; {more}", error.details) };
             }
         }
         Err(error)
@@ -116,11 +117,18 @@ mod tests {
     #[test]
     fn a_failure_undoes_in_reverse_and_tells_what_it_could_not() {
         let log = RefCell::new(Vec::new());
-        let undo = |name: &'static str| { let log = &log; move || { log.borrow_mut().push(name); Ok(()) } };
+        let undo = |name: &'static str| {
+            let log = &log;
+            move || {
+                log.borrow_mut().push(name);
+                Ok(())
+            }
+        };
         let mut effects = Effects::new();
         effects.undoable(Effect::Reserve, || Ok(()), undo("lease")).unwrap();
         effects.undoable(Effect::MakeVeth, || Ok(()), || Err(Error::new(100, "stuck"))).unwrap();
-        let outcome = effects.undoable(Effect::AddElements, || Err::<(), _>(Error::new(5, "no")), undo("elements"));
+        let outcome =
+            effects.undoable(Effect::AddElements, || Err::<(), _>(Error::new(5, "no")), undo("elements"));
         let error = effects.finish(outcome).unwrap_err();
         assert_eq!(*log.borrow(), ["elements", "lease"]);
         assert_eq!((error.msg.as_str(), error.details.as_str()), ("no", "undoing MakeVeth: stuck"));

@@ -24,7 +24,8 @@ pub(crate) fn enable(v6: bool) -> Result<(), Error> {
 /// Lets the bridge's packets pass iptables' FORWARD where its policy would drop them.
 pub(crate) fn allow(bridge: &str, v6: bool) -> Result<(), Error> {
     let failed = |error: sys::Error| Error::new(Code::PLUGIN, error.to_string());
-    let mut nft = Nft::open().map_err(|error| Error::new(Code::PLUGIN, format!("opening nfnetlink: {error}")))?;
+    let mut nft =
+        Nft::open().map_err(|error| Error::new(Code::PLUGIN, format!("opening nfnetlink: {error}")))?;
     for family in [Family::Ip, Family::Ip6].into_iter().take(if v6 { 2 } else { 1 }) {
         let chain = nft.chain(family, TABLE, CHAIN).map_err(failed)?;
         if !chain.is_some_and(|chain| chain.drops) {
@@ -50,13 +51,17 @@ pub(crate) fn obstacles() -> Vec<String> {
         let iptables = |family: u8| family == Family::Ip as u8 || family == Family::Ip6 as u8;
         for chain in chains.iter().filter(|chain| chain.drops && chain.hook == Some(Hook::Forward as u32)) {
             if !(iptables(chain.family) && chain.table == TABLE && chain.name == CHAIN) {
-                found.push(format!("the nftables chain {} {} drops what it does not know", chain.table, chain.name));
+                found.push(format!(
+                    "the nftables chain {} {} drops what it does not know",
+                    chain.table, chain.name
+                ));
             }
         }
     }
     let legacy = std::fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default();
     if legacy.lines().any(|table| table == TABLE) {
-        found.push("iptables-legacy has a filter table; if its FORWARD drops, accept the bridge there".into());
+        found
+            .push("iptables-legacy has a filter table; if its FORWARD drops, accept the bridge there".into());
     }
     found
 }

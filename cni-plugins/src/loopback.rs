@@ -7,7 +7,8 @@ use crate::call::Call;
 use crate::effect::{Effect, Effects};
 use crate::plugin::Plugin;
 
-pub(crate) const PLUGIN: Plugin = Plugin { name: "loopback", add, del, check, status: |_| Ok(()), gc: |_| Ok(()) };
+pub(crate) const PLUGIN: Plugin =
+    Plugin { name: "loopback", add, del, check, status: |_| Ok(()), gc: |_| Ok(()) };
 
 const LO: &str = "lo";
 
@@ -37,7 +38,8 @@ fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error
 fn del(call: &Call) -> Result<(), Error> {
     // With the namespace its loopback is gone, too.
     let Ok(netns) = call.open_netns() else { return Ok(()) };
-    let mut netlink = Netlink::open_in(&netns).map_err(|error| Error::new(Code::PLUGIN, error.to_string()))?;
+    let mut netlink =
+        Netlink::open_in(&netns).map_err(|error| Error::new(Code::PLUGIN, error.to_string()))?;
     Effects::new().perform(Effect::SetLoopback, || switch(&mut netlink, false)).map(drop)
 }
 

@@ -35,7 +35,10 @@ fn main() -> ExitCode {
     let name = if plugin::find(&own).is_some() { Some(own) } else { arguments.next() };
     let Some(plugin) = name.as_deref().and_then(plugin::find) else {
         let names: Vec<_> = plugin::ALL.iter().map(|plugin| plugin.name).collect();
-        eprintln!("usage: orlop-cni PLUGIN, with the request in the environment; PLUGIN is one of {}", names.join(", "));
+        eprintln!(
+            "usage: orlop-cni PLUGIN, with the request in the environment; PLUGIN is one of {}",
+            names.join(", ")
+        );
         return ExitCode::from(64);
     };
     let environment = |key: &str| std::env::var(key).unwrap_or_default();

@@ -71,7 +71,10 @@ impl Mapping {
             other => return Err(invalid(format!("the protocol {other:?} of a port mapping is not known"))),
         };
         if raw.host_port == 0 || raw.container_port == 0 {
-            return Err(invalid(format!("the port mapping {} to {} has port 0", raw.host_port, raw.container_port)));
+            return Err(invalid(format!(
+                "the port mapping {} to {} has port 0",
+                raw.host_port, raw.container_port
+            )));
         }
         let host = match raw.host_ip.as_str() {
             "" => None,
@@ -91,7 +94,9 @@ impl Mapping {
 }
 
 fn conf_of(call: &Call) -> Result<Conf, Error> {
-    let invalid = |error: serde_json::Error| Error::new(Code::INVALID_CONFIG, format!("decoding the configuration: {error}"));
+    let invalid = |error: serde_json::Error| {
+        Error::new(Code::INVALID_CONFIG, format!("decoding the configuration: {error}"))
+    };
     let keys: Keys = serde_json::from_slice(&call.stdin).map_err(invalid)?;
     if keys.masq_all {
         return Err(Error::unsupported_field("masqAll", true));
@@ -112,7 +117,9 @@ fn conf_of(call: &Call) -> Result<Conf, Error> {
     let raw: Vec<PortMapping> = raw
         .map(serde_json::from_value)
         .transpose()
-        .map_err(|error| Error::new(Code::INVALID_CONFIG, format!("decoding runtimeConfig.portMappings: {error}")))?
+        .map_err(|error| {
+            Error::new(Code::INVALID_CONFIG, format!("decoding runtimeConfig.portMappings: {error}"))
+        })?
         .unwrap_or_default();
     let mappings = raw.iter().map(Mapping::new).collect::<Result<Vec<_>, _>>()?;
     // markMasqBit is inert: nothing is marked, since the elements say what is masqueraded.
@@ -123,14 +130,17 @@ fn conf_of(call: &Call) -> Result<Conf, Error> {
 fn items(conf: &Conf, result: &NetResult) -> Vec<Item> {
     let mut items = Vec::new();
     for is_v4 in [true, false] {
-        let Some(pod) = result.container_addresses().find(|addr| addr.is_ipv4() == is_v4) else { continue };
+        let Some(network) = result.container_addresses().find(|cidr| cidr.addr.is_ipv4() == is_v4) else {
+            continue;
+        };
+        let pod = network.addr;
         let ports: Vec<_> = conf.mappings.iter().filter_map(|mapping| mapping.item(pod)).collect();
         if ports.is_empty() {
             continue;
         }
         items.extend(ports);
         if conf.snat {
-            items.extend(host_interfaces(result).map(|name| Item::hairpin(name, pod)));
+            items.push(Item::hairpin(network, pod));
             if is_v4 {
                 items.push(Item::snat(pod));
             }
@@ -140,7 +150,11 @@ fn items(conf: &Conf, result: &NetResult) -> Vec<Item> {
 }
 
 fn host_interfaces(result: &NetResult) -> impl Iterator<Item = &str> {
-    result.interfaces.iter().filter(|interface| interface.sandbox.is_empty()).map(|interface| interface.name.as_str())
+    result
+        .interfaces
+        .iter()
+        .filter(|interface| interface.sandbox.is_empty())
+        .map(|interface| interface.name.as_str())
 }
 
 fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error> {
@@ -152,8 +166,8 @@ fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error
     if items.is_empty() {
         return Ok(result);
     }
-    if conf.snat && result.container_addresses().any(|addr| addr.is_ipv4()) {
-        effects.perform(Effect::AllowLocalhost, || allow_localhost(&result))?;
+    if conf.snat {
+        effects.perform(Effect::PrepareInterfaces, || prepare_interfaces(&result))?;
     }
     let (owner, table) = (call.owner(), conf.table.clone());
     effects.undoable(
@@ -165,15 +179,22 @@ fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error
     Ok(result)
 }
 
-/// Lets the host's interface to the pod carry packets from 127.0.0.0/8. A port of a bridge carries none: the bridge does.
-fn allow_localhost(result: &NetResult) -> Result<(), Error> {
+/// Prepares the host's interfaces to the pod for two ways that a packet otherwise does not take.
+///
+/// - From 127.0.0.0/8: the interface that routes to the pod must allow it. A port of a bridge routes nothing: the bridge does.
+/// - From the pod to its own port of the host: where br_netfilter translates within the bridge, the packet goes back through
+///   the port that it came from, which a bridge does in hairpin mode only.
+fn prepare_interfaces(result: &NetResult) -> Result<(), Error> {
     let failed = |text: String| Error::new(Code::PLUGIN, text);
     let mut netlink = Netlink::open().map_err(|error| failed(format!("opening rtnetlink: {error}")))?;
+    let in_bridge = sysctl::get("net/bridge/bridge-nf-call-iptables").is_ok_and(|value| value != "0");
     for name in host_interfaces(result) {
-        let link = netlink.link(name).map_err(|error| failed(error.to_string()))?;
-        if link.is_some_and(|link| link.master.is_none()) {
+        let Some(link) = netlink.link(name).map_err(|error| failed(error.to_string()))? else { continue };
+        if link.master.is_none() {
             let key = format!("net/ipv4/conf/{name}/route_localnet");
             sysctl::set(&key, "1").map_err(|error| failed(format!("setting {key}: {error}")))?;
+        } else if in_bridge && !link.hairpin {
+            netlink.set_hairpin(name, true).map_err(|error| failed(error.to_string()))?;
         }
     }
     Ok(())
@@ -185,7 +206,8 @@ fn forget_flows(conf: &Conf, effects: &mut Effects<'_>) -> Result<(), Error> {
         return Ok(());
     }
     effects.perform(Effect::ForgetFlows, || {
-        let mut nft = Nft::open().map_err(|error| Error::new(Code::PLUGIN, format!("opening nfnetlink: {error}")))?;
+        let mut nft =
+            Nft::open().map_err(|error| Error::new(Code::PLUGIN, format!("opening nfnetlink: {error}")))?;
         for mapping in udp {
             let host = mapping.host.filter(|host| !host.is_unspecified());
             conntrack::forget_udp(&mut nft, host, mapping.host_port)
@@ -199,8 +221,9 @@ fn forget_flows(conf: &Conf, effects: &mut Effects<'_>) -> Result<(), Error> {
 fn del(call: &Call) -> Result<(), Error> {
     let conf = conf_of(call)?;
     let mut effects = Effects::new();
-    let removed =
-        effects.perform(Effect::RemoveElements, || Ruleset::open(&conf.table)?.remove(&PORTMAP_KINDS, &call.owner()));
+    let removed = effects.perform(Effect::RemoveElements, || {
+        Ruleset::open(&conf.table)?.remove(&PORTMAP_KINDS, &call.owner())
+    });
     all([removed, forget_flows(&conf, &mut effects)])
 }
 

@@ -7,7 +7,7 @@
 //!   output       dstnat     to this host                                   jump hostports
 //!   hostports               (daddr . proto . port) in @hostport_ips4       dnat to the value
 //!                           (proto . port) in @hostports4                  dnat to the value
-//!   postrouting  srcnat     translated, (iif . oif . daddr) in @hairpin4   masquerade   (pod to pod by the host's port)
+//!   postrouting  srcnat     translated, (saddr . daddr) in @hairpin4       masquerade   (pod to pod by the host's port)
 //!                           translated, from 127.0.0.0/8, daddr in @snat4  masquerade   (localhost to pod)
 //!                           (saddr . oif) in @local4                       return       (stays in the pod's own network)
 //!                           saddr in @masq4, daddr not 224.0.0.0/4         masquerade   (pod to outside)
@@ -18,10 +18,10 @@
 
 use std::net::IpAddr;
 
-use api_cni::{Code, Error};
+use api_cni::{Cidr, Code, Error};
 use rustix::io::Errno;
-use sys::nft::expr::{Expr, Meta, Part, Reg, Verdict, ifname, key};
-use sys::nft::{Batch, Chain, Family, Hook, Nft, Set};
+use sys::nft::expr::{Expr, Meta, Part, Reg, Verdict, ifname, join};
+use sys::nft::{Batch, Chain, Family, Hook, Key, Nft, Set};
 
 /// The table, when the configuration names no other.
 pub(crate) const TABLE: &str = "orlop-cni";
@@ -38,7 +38,8 @@ pub(crate) enum Kind {
     HostPort,
     /// The same for one address of the host.
     HostPortIp,
-    /// Pods with ports on the host, and the way to their own network and back.
+    /// Pods with ports on the host, after the networks whose answers would not come back through the host. It is a set of
+    /// ranges, and does not look at interfaces: with br_netfilter such a packet has no incoming one when it leaves.
     Hairpin,
     /// Pods with ports on the host that localhost reaches.
     Snat,
@@ -48,8 +49,7 @@ pub(crate) enum Kind {
 pub(crate) const BRIDGE_KINDS: [Kind; 2] = [Kind::Masq, Kind::Local];
 /// What portmap makes.
 pub(crate) const PORTMAP_KINDS: [Kind; 4] = [Kind::HostPort, Kind::HostPortIp, Kind::Hairpin, Kind::Snat];
-const ALL: [Kind; 6] =
-    [Kind::Masq, Kind::Local, Kind::HostPort, Kind::HostPortIp, Kind::Hairpin, Kind::Snat];
+const ALL: [Kind; 6] = [Kind::Masq, Kind::Local, Kind::HostPort, Kind::HostPortIp, Kind::Hairpin, Kind::Snat];
 
 impl Kind {
     fn set(self, v6: bool) -> &'static str {
@@ -75,7 +75,7 @@ impl Kind {
             Self::Local => (vec![addr, Part::Ifname], vec![]),
             Self::HostPort => (vec![Part::Protocol, Part::Port], vec![addr, Part::Port]),
             Self::HostPortIp => (vec![addr, Part::Protocol, Part::Port], vec![addr, Part::Port]),
-            Self::Hairpin => (vec![Part::Ifname, Part::Ifname, addr], vec![]),
+            Self::Hairpin => (vec![addr, addr], vec![]),
         }
     }
 }
@@ -85,7 +85,7 @@ impl Kind {
 pub(crate) struct Item {
     kind: Kind,
     v6: bool,
-    key: Vec<u8>,
+    key: Key,
     value: Vec<u8>,
     /// What it is in words, for the error when another owner has it. Empty: the owner of the address takes it over.
     pub(crate) claim: String,
@@ -100,7 +100,7 @@ fn octets(addr: IpAddr) -> Vec<u8> {
 
 impl Item {
     fn new(kind: Kind, pod: IpAddr, parts: &[&[u8]]) -> Self {
-        Self { kind, v6: pod.is_ipv6(), key: key(parts), value: Vec::new(), claim: String::new() }
+        Self { kind, v6: pod.is_ipv6(), key: Key::one(parts), value: Vec::new(), claim: String::new() }
     }
 
     /// The pod's traffic to the outside takes the host's address.
@@ -114,7 +114,13 @@ impl Item {
     }
 
     /// A port of the host, or of one address of it, leads to a port of the pod.
-    pub(crate) fn host_port(host: Option<IpAddr>, protocol: u8, host_port: u16, pod: IpAddr, port: u16) -> Self {
+    pub(crate) fn host_port(
+        host: Option<IpAddr>,
+        protocol: u8,
+        host_port: u16,
+        pod: IpAddr,
+        port: u16,
+    ) -> Self {
         let (protocol_byte, port_bytes) = ([protocol], host_port.to_be_bytes());
         let item = match host {
             None => Self::new(Kind::HostPort, pod, &[&protocol_byte, &port_bytes]),
@@ -127,13 +133,14 @@ impl Item {
             _ => "sctp",
         };
         let claim = format!("the host's port {host}{host_port}/{name}");
-        Self { value: key(&[&octets(pod), &port.to_be_bytes()]), claim, ..item }
+        Self { value: join(&[&octets(pod), &port.to_be_bytes()]), claim, ..item }
     }
 
-    /// What comes from this interface to the pod by a port of the host, and goes back there, takes the host's address.
-    pub(crate) fn hairpin(interface: &str, pod: IpAddr) -> Self {
-        let name = ifname(interface);
-        Self::new(Kind::Hairpin, pod, &[&name, &name, &octets(pod)])
+    /// What comes from the pod's own network by a port of the host takes the host's address.
+    pub(crate) fn hairpin(network: Cidr, pod: IpAddr) -> Self {
+        let (first, last, pod_bytes) = (octets(network.network().addr), octets(network.last()), octets(pod));
+        let key = Key::range(&[&first, &pod_bytes], &[&last, &pod_bytes]);
+        Self { key, ..Self::new(Kind::Hairpin, pod, &[]) }
     }
 
     /// What comes from localhost takes the host's address.
@@ -159,7 +166,8 @@ fn failed(error: sys::Error) -> Error {
 impl<'a> Ruleset<'a> {
     /// Opens a socket; the table itself is made when it is missed.
     pub(crate) fn open(table: &'a str) -> Result<Self, Error> {
-        let nft = Nft::open().map_err(|error| Error::new(Code::PLUGIN, format!("opening nfnetlink: {error}")))?;
+        let nft =
+            Nft::open().map_err(|error| Error::new(Code::PLUGIN, format!("opening nfnetlink: {error}")))?;
         Ok(Self { table, nft })
     }
 
@@ -168,11 +176,11 @@ impl<'a> Ruleset<'a> {
     /// One that is there is replaced when it is the owner's, from an ADD that died, or when it claims nothing but an address,
     /// which IPAM gave to this owner. A claim of another owner is refused by name.
     pub(crate) fn put(&mut self, items: &[Item], owner: &str) -> Result<(), Error> {
-        let mut replaced: Vec<&Item> = Vec::new();
+        let mut replaced: Vec<(&Item, Key)> = Vec::new();
         for _ in 0..TRIES {
             let mut batch = Batch::new();
-            for item in &replaced {
-                batch.delete_element(FAMILY, self.table, item.set(), &item.key);
+            for (item, key) in &replaced {
+                batch.delete_element(FAMILY, self.table, item.set(), key);
             }
             for item in items {
                 batch.add_element(FAMILY, self.table, item.set(), &item.key, &item.value, owner);
@@ -181,7 +189,8 @@ impl<'a> Ruleset<'a> {
                 Ok(()) => return Ok(()),
                 // No table, or one of an older version; or what was to be replaced has gone meanwhile.
                 Err(error) if error.errno == Errno::NOENT => self.make_table()?,
-                Err(error) if error.errno == Errno::EXIST => {}
+                // A key is there, or a range that overlaps.
+                Err(error) if matches!(error.errno, Errno::EXIST | Errno::NOTEMPTY) => {}
                 Err(error) => return Err(failed(error)),
             }
             replaced.clear();
@@ -191,7 +200,7 @@ impl<'a> Ruleset<'a> {
                         let text = format!("{} is taken by {:?}", item.claim, found.comment);
                         return Err(Error::new(Code::PLUGIN, text));
                     }
-                    Some(_) => replaced.push(item),
+                    Some(found) => replaced.push((item, found.key)),
                     None => {}
                 }
             }
@@ -207,7 +216,9 @@ impl<'a> Ruleset<'a> {
     /// Removes the elements of a network whose owners are not valid.
     pub(crate) fn collect(&mut self, kinds: &[Kind], network: &str, valid: &[String]) -> Result<(), Error> {
         let prefix = format!("{network} ");
-        self.remove_if(kinds, &|comment| comment.starts_with(&prefix) && !valid.iter().any(|owner| owner == comment))
+        self.remove_if(kinds, &|comment| {
+            comment.starts_with(&prefix) && !valid.iter().any(|owner| owner == comment)
+        })
     }
 
     fn remove_if(&mut self, kinds: &[Kind], unwanted: &dyn Fn(&str) -> bool) -> Result<(), Error> {
@@ -253,7 +264,11 @@ impl<'a> Ruleset<'a> {
         for (v6, addr) in [(false, Part::Ip4), (true, Part::Ip6)] {
             for kind in ALL {
                 let (key, value) = kind.parts(addr);
-                batch.add_set(FAMILY, table, Set { name: kind.set(v6), key: &key, value: &value });
+                batch.add_set(
+                    FAMILY,
+                    table,
+                    Set { name: kind.set(v6), key: &key, value: &value, ranges: kind == Kind::Hairpin },
+                );
             }
         }
         let chains = [
@@ -286,7 +301,11 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
     let mut rules = vec![("guard", {
         let mut rule = vec![Expr::meta(Meta::InIfname, A), Expr::unequal(A, &ifname("lo"))];
         rule.extend(family(Part::Ip4));
-        rule.extend([Expr::destination(Part::Ip4, A), Expr::mask(A, &[255, 0, 0, 0]), Expr::equal(A, &[127, 0, 0, 0])]);
+        rule.extend([
+            Expr::destination(Part::Ip4, A),
+            Expr::mask(A, &[255, 0, 0, 0]),
+            Expr::equal(A, &[127, 0, 0, 0]),
+        ]);
         rule.push(Expr::verdict(Verdict::Drop));
         rule
     })];
@@ -314,15 +333,23 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
 
         let mut rule = family(addr).to_vec();
         rule.extend(Expr::translated());
-        rule.extend([Expr::meta(Meta::InIfname, A), Expr::meta(Meta::OutIfname, Reg(4)), Expr::destination(addr, Reg(8))]);
+        rule.extend([Expr::source(addr, A), Expr::destination(addr, Reg(size))]);
         rule.extend([Expr::lookup(Kind::Hairpin.set(v6), A), Expr::masquerade()]);
         rules.push(("postrouting", rule));
 
         if !v6 {
             let mut rule = family(addr).to_vec();
             rule.extend(Expr::translated());
-            rule.extend([Expr::source(addr, A), Expr::mask(A, &[255, 0, 0, 0]), Expr::equal(A, &[127, 0, 0, 0])]);
-            rule.extend([Expr::destination(addr, A), Expr::lookup(Kind::Snat.set(v6), A), Expr::masquerade()]);
+            rule.extend([
+                Expr::source(addr, A),
+                Expr::mask(A, &[255, 0, 0, 0]),
+                Expr::equal(A, &[127, 0, 0, 0]),
+            ]);
+            rule.extend([
+                Expr::destination(addr, A),
+                Expr::lookup(Kind::Snat.set(v6), A),
+                Expr::masquerade(),
+            ]);
             rules.push(("postrouting", rule));
         }
 
@@ -336,7 +363,12 @@ fn rules() -> Vec<(&'static str, Vec<Expr>)> {
             if v6 { (&FF00, &FF00) } else { (&[240, 0, 0, 0], &[224, 0, 0, 0]) };
         let mut rule = family(addr).to_vec();
         rule.extend([Expr::source(addr, A), Expr::lookup(Kind::Masq.set(v6), A)]);
-        rule.extend([Expr::destination(addr, A), Expr::mask(A, mask), Expr::unequal(A, multicast), Expr::masquerade()]);
+        rule.extend([
+            Expr::destination(addr, A),
+            Expr::mask(A, mask),
+            Expr::unequal(A, multicast),
+            Expr::masquerade(),
+        ]);
         rules.push(("postrouting", rule));
     }
     rules

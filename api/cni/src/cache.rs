@@ -78,7 +78,9 @@ fn null_is_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Ve
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-fn null_is_no_args<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+fn null_is_no_args<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Map<String, Value>, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -102,6 +104,11 @@ mod tests {
     #[test]
     fn a_broken_or_foreign_file_is_none() {
         assert_eq!(CacheEntry::parse(b""), None);
-        assert_eq!(CacheEntry::parse(br#"{"kind":"x","containerId":"a","config":"","ifName":"b","networkName":"c"}"#), None);
+        assert_eq!(
+            CacheEntry::parse(
+                br#"{"kind":"x","containerId":"a","config":"","ifName":"b","networkName":"c"}"#
+            ),
+            None
+        );
     }
 }

@@ -75,7 +75,10 @@ impl Error {
 
     /// A field that is known and not implemented.
     pub fn unsupported_field(field: &str, value: impl std::fmt::Display) -> Self {
-        Self::new(Code::UNSUPPORTED_FIELD, format!("the field {field} is not supported (its value is {value})"))
+        Self::new(
+            Code::UNSUPPORTED_FIELD,
+            format!("the field {field} is not supported (its value is {value})"),
+        )
     }
 
     /// Reads what a failed plugin printed; none when that is not an error object.

@@ -17,7 +17,8 @@ pub use args::Args;
 pub use cache::{CacheEntry, cache_file_name};
 pub use cidr::{Cidr, CidrError};
 pub use conf::{
-    Attachment, ConfError, Dns, IpamConf, MAX_BYTES, NetworkList, PluginConf, PluginEntry, PortMapping, bool_or_string,
+    Attachment, ConfError, Dns, IpamConf, MAX_BYTES, NetworkList, PluginConf, PluginEntry, PortMapping,
+    bool_or_string,
 };
 pub use error::{Code, Error};
 pub use names::{NameError, check_container_id, check_ifname, check_network_name};

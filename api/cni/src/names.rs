@@ -14,7 +14,11 @@ const RULE: &str = "must start with a letter or digit and have only letters, dig
 fn check(what: &'static str, value: &str) -> Result<(), NameError> {
     let head = value.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let tail = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
-    if head && tail && value.len() <= 255 { Ok(()) } else { Err(NameError { what, value: value.into(), rule: RULE }) }
+    if head && tail && value.len() <= 255 {
+        Ok(())
+    } else {
+        Err(NameError { what, value: value.into(), rule: RULE })
+    }
 }
 
 /// Checks a CNI_CONTAINERID.

@@ -163,7 +163,8 @@ impl NetResult {
         } else {
             serde_json::from_value::<Self>(value)?
         };
-        match result.ips.iter().filter_map(|ip| ip.interface).find(|index| *index >= result.interfaces.len()) {
+        match result.ips.iter().filter_map(|ip| ip.interface).find(|index| *index >= result.interfaces.len())
+        {
             Some(index) => Err(ResultError::Index(index, result.interfaces.len())),
             None => Ok(result),
         }
@@ -184,8 +185,12 @@ impl NetResult {
             if let Some(gateway) = ip.gateway {
                 object["gateway"] = json!(gateway);
             }
-            let routes: Vec<_> =
-                self.routes.iter().filter(|route| route.dst.addr.is_ipv4() == is_v4).map(short_route).collect();
+            let routes: Vec<_> = self
+                .routes
+                .iter()
+                .filter(|route| route.dst.addr.is_ipv4() == is_v4)
+                .map(short_route)
+                .collect();
             if !routes.is_empty() {
                 object["routes"] = json!(routes);
             }
@@ -198,7 +203,9 @@ impl NetResult {
     fn lists(&self, version: Version) -> Value {
         let mut value = json!(self);
         if version < Version::V1_1_0 {
-            for interface in value["interfaces"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            for interface in
+                value["interfaces"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut)
+            {
                 interface.retain(|key, _| matches!(key.as_str(), "name" | "mac" | "sandbox"));
             }
             if !self.routes.is_empty() {
@@ -221,11 +228,11 @@ impl NetResult {
     }
 
     /// The addresses of interfaces that have a sandbox; all addresses when the result names no interface.
-    pub fn container_addresses(&self) -> impl Iterator<Item = IpAddr> {
+    pub fn container_addresses(&self) -> impl Iterator<Item = Cidr> {
         self.ips
             .iter()
             .filter(|ip| ip.interface.is_none_or(|index| !self.interfaces[index].sandbox.is_empty()))
-            .map(|ip| ip.address.addr)
+            .map(|ip| ip.address)
     }
 }
 

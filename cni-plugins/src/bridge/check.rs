@@ -48,7 +48,12 @@ fn check_container(call: &Call, result: &NetResult) -> Result<(), Error> {
     };
     let expected = &result.interfaces[place];
     if !expected.mac.is_empty() && mac_text(&link.mac) != expected.mac.to_lowercase() {
-        return wrong(format!("{} has the hardware address {}, not {}", link.name, mac_text(&link.mac), expected.mac));
+        return wrong(format!(
+            "{} has the hardware address {}, not {}",
+            link.name,
+            mac_text(&link.mac),
+            expected.mac
+        ));
     }
     let held = inner.addresses(link.index).map_err(failed)?;
     for ip in result.ips.iter().filter(|ip| ip.interface == Some(place)) {
@@ -59,7 +64,9 @@ fn check_container(call: &Call, result: &NetResult) -> Result<(), Error> {
     let routes = inner.routes(link.index).map_err(failed)?;
     for route in result.routes.iter().filter(|route| route.table.is_none()) {
         let same = |(dst, prefix, gw): &(std::net::IpAddr, u8, Option<std::net::IpAddr>)| {
-            *dst == route.dst.network().addr && *prefix == route.dst.prefix && (route.gw.is_none() || *gw == route.gw)
+            *dst == route.dst.network().addr
+                && *prefix == route.dst.prefix
+                && (route.gw.is_none() || *gw == route.gw)
         };
         if !routes.iter().any(same) {
             return wrong(format!("{} does not have the route {}", link.name, route.dst));

@@ -78,7 +78,8 @@ impl Conf {
             return Err(invalid(format!("the mtu {} is less than IPv4's least, 68", keys.mtu)));
         }
         let mac = call.argument("mac", "MAC");
-        let mac = mac.map(|text| parse_mac(&text).ok_or_else(|| invalid(format!("{text:?} is no hardware address"))));
+        let mac = mac
+            .map(|text| parse_mac(&text).ok_or_else(|| invalid(format!("{text:?} is no hardware address"))));
         Ok(Self {
             bridge,
             is_gateway: keys.is_gateway || keys.is_default_gateway,
@@ -104,7 +105,9 @@ fn refuse_unsupported(keys: &Keys) -> Result<(), Error> {
     if keys.preserve_default_vlan == Some(false) {
         return Err(Error::unsupported_field("preserveDefaultVlan", false));
     }
-    if let Some(backend) = keys.ip_masq_backend.as_ref().filter(|backend| !matches!(backend.as_str(), "" | "nftables")) {
+    if let Some(backend) =
+        keys.ip_masq_backend.as_ref().filter(|backend| !matches!(backend.as_str(), "" | "nftables"))
+    {
         return Err(Error::unsupported_field("ipMasqBackend", backend));
     }
     for (name, value) in [
@@ -160,7 +163,9 @@ mod tests {
             let error = conf(text).unwrap_err();
             assert!(error.code == 2 && error.msg.contains(name), "{text}: {error}");
         }
-        assert!(conf(r#"{"vlan":0,"vlanTrunk":[],"preserveDefaultVlan":true,"macspoofchk":"false"}"#).is_ok());
+        assert!(
+            conf(r#"{"vlan":0,"vlanTrunk":[],"preserveDefaultVlan":true,"macspoofchk":"false"}"#).is_ok()
+        );
     }
 
     #[test]
@@ -172,8 +177,13 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in [r#"{"bridge":"a/b"}"#, r#"{"hairpinMode":true,"promiscMode":true}"#, r#"{"mtu":10}"#,
-            r#"{"args":{"cni":{"mac":"02:00"}}}"#, r#"{"isGateway":3}"#] {
+        for text in [
+            r#"{"bridge":"a/b"}"#,
+            r#"{"hairpinMode":true,"promiscMode":true}"#,
+            r#"{"mtu":10}"#,
+            r#"{"args":{"cni":{"mac":"02:00"}}}"#,
+            r#"{"isGateway":3}"#,
+        ] {
             assert_eq!(conf(text).unwrap_err().code, 7, "{text}");
         }
     }

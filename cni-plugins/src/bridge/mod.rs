@@ -86,7 +86,8 @@ fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error
         || make_veth(&conf, &host, &bridge, &peer, &mut outer),
         move || open_netlink()?.delete_link(&undo_host).map_err(failed),
     )?;
-    let link = effects.perform(Effect::SetUpContainer, || set_up_container(call, &netns, &result, &mut inner))?;
+    let link =
+        effects.perform(Effect::SetUpContainer, || set_up_container(call, &netns, &result, &mut inner))?;
 
     if conf.ip_masq {
         let items = masq_items(&conf, &result);
@@ -99,11 +100,8 @@ fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error
     }
 
     let host_link = outer.link(&host).map_err(failed)?.unwrap_or_default();
-    result.interfaces = vec![
-        interface(&bridge, ""),
-        interface(&host_link, ""),
-        interface(&link, &call.netns),
-    ];
+    result.interfaces =
+        vec![interface(&bridge, ""), interface(&host_link, ""), interface(&link, &call.netns)];
     for ip in &mut result.ips {
         ip.interface = Some(2);
     }
@@ -133,9 +131,13 @@ fn complete_gateways(conf: &Conf, result: &mut NetResult) -> Result<(), Error> {
         ip.gateway = ip.gateway.or(first);
         let Some(gateway) = ip.gateway else { continue };
         if gateway == ip.address.addr {
-            return Err(Error::new(Code::PLUGIN, format!("the container's address {gateway} is the gateway's")));
+            return Err(Error::new(
+                Code::PLUGIN,
+                format!("the container's address {gateway} is the gateway's"),
+            ));
         }
-        let of_family = |route: &Route| route.dst.is_default() && route.dst.addr.is_ipv4() == gateway.is_ipv4();
+        let of_family =
+            |route: &Route| route.dst.is_default() && route.dst.addr.is_ipv4() == gateway.is_ipv4();
         if conf.is_default_gateway && !result.routes.iter().any(of_family) {
             let unspecified: IpAddr = if gateway.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
             result.routes.push(Route::new(Cidr { addr: unspecified, prefix: 0 }, Some(gateway)));
@@ -213,7 +215,13 @@ fn is_link_local(addr: IpAddr) -> bool {
     matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
 }
 
-fn make_veth(conf: &Conf, host: &str, bridge: &Link, peer: &Peer<'_>, outer: &mut Netlink) -> Result<(), Error> {
+fn make_veth(
+    conf: &Conf,
+    host: &str,
+    bridge: &Link,
+    peer: &Peer<'_>,
+    outer: &mut Netlink,
+) -> Result<(), Error> {
     let mut made = outer.add_veth(host, Some(bridge.index), conf.mtu, peer);
     if made.as_ref().is_err_and(|error| error.errno == rustix::io::Errno::EXIST) {
         // The name is this attachment's alone: a pair of that name is left from an ADD that died, in a namespace that went.
@@ -228,7 +236,12 @@ fn make_veth(conf: &Conf, host: &str, bridge: &Link, peer: &Peer<'_>, outer: &mu
 }
 
 /// Addresses of the container's end, then up, then routes, which want an interface that is up.
-fn set_up_container(call: &Call, netns: &NetNs, result: &NetResult, inner: &mut Netlink) -> Result<Link, Error> {
+fn set_up_container(
+    call: &Call,
+    netns: &NetNs,
+    result: &NetResult,
+    inner: &mut Netlink,
+) -> Result<Link, Error> {
     let link = inner.link(&call.ifname).map_err(failed)?;
     let link = link.ok_or_else(|| Error::new(Code::PLUGIN, format!("{} went away", call.ifname)))?;
     if result.ips.iter().any(|ip| ip.address.addr.is_ipv6()) {
@@ -272,8 +285,9 @@ fn del(call: &Call) -> Result<(), Error> {
     let host = host_name(&call.owner());
     let link = effects.perform(Effect::DeleteVeth, || open_netlink()?.delete_link(&host).map_err(failed));
     let addresses = ipam::del(call);
-    let masq = effects
-        .perform(Effect::RemoveElements, || Ruleset::open(&conf.nft_table)?.remove(&BRIDGE_KINDS, &call.owner()));
+    let masq = effects.perform(Effect::RemoveElements, || {
+        Ruleset::open(&conf.nft_table)?.remove(&BRIDGE_KINDS, &call.owner())
+    });
     all([link, addresses, masq])
 }
 
@@ -297,7 +311,8 @@ fn gc(call: &Call) -> Result<(), Error> {
         }))
     });
     let addresses = ipam::gc(call);
-    let masq = effects
-        .perform(Effect::RemoveElements, || Ruleset::open(&conf.nft_table)?.collect(&BRIDGE_KINDS, name, &valid));
+    let masq = effects.perform(Effect::RemoveElements, || {
+        Ruleset::open(&conf.nft_table)?.collect(&BRIDGE_KINDS, name, &valid)
+    });
     all([links, addresses, masq])
 }

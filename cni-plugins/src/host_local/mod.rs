@@ -124,22 +124,31 @@ fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error
         chosen.push((index, pick));
     }
     if let Some(addr) = wanted.first() {
-        return Err(Error::new(Code::INVALID_CONFIG, format!("the wanted address {addr} is in no range, or one too many")));
+        return Err(Error::new(
+            Code::INVALID_CONFIG,
+            format!("the wanted address {addr} is in no range, or one too many"),
+        ));
     }
     let (dir, name) = (conf.data_dir.clone(), call.conf.name.clone());
     let undo_lease = lease.clone();
     // The lock is held by `store` until the end of the act; the undo runs later and takes it again.
-    effects.undoable(
-        Effect::Reserve,
-        move || chosen.iter().try_for_each(|(index, (addr, _))| store.reserve(*addr, &lease, *index)).map(|()| chosen),
-        move || Store::open(&dir, &name)?.release(&undo_lease),
-    )
-    .map(|chosen| NetResult {
-        ips: chosen.into_iter().map(|(_, (addr, range))| ip_config(addr, range)).collect(),
-        routes: conf.routes,
-        dns,
-        ..NetResult::default()
-    })
+    effects
+        .undoable(
+            Effect::Reserve,
+            move || {
+                chosen
+                    .iter()
+                    .try_for_each(|(index, (addr, _))| store.reserve(*addr, &lease, *index))
+                    .map(|()| chosen)
+            },
+            move || Store::open(&dir, &name)?.release(&undo_lease),
+        )
+        .map(|chosen| NetResult {
+            ips: chosen.into_iter().map(|(_, (addr, range))| ip_config(addr, range)).collect(),
+            routes: conf.routes,
+            dns,
+            ..NetResult::default()
+        })
 }
 
 fn ip_config(addr: IpAddr, range: Range) -> IpConfig {
@@ -193,7 +202,9 @@ pub(crate) fn stale_leases(call: &Call) -> Result<Vec<Lease>, Error> {
     let valid = call.valid_owners()?;
     let Some(store) = Store::open_existing(&conf.data_dir, &call.conf.name)? else { return Ok(Vec::new()) };
     let held = store.leases()?.into_iter().map(|(_, lease)| lease);
-    Ok(held.filter(|one| !valid.contains(&crate::call::owner(&call.conf.name, &one.container_id, &one.ifname))).collect())
+    Ok(held
+        .filter(|one| !valid.contains(&crate::call::owner(&call.conf.name, &one.container_id, &one.ifname)))
+        .collect())
 }
 
 /// Reads a resolver configuration into the result. Lines that mean nothing to CNI are passed over.

@@ -35,13 +35,20 @@ impl Range {
         let invalid = |text: String| Error::new(Code::INVALID_CONFIG, text);
         let subnet = keys.subnet;
         if subnet.network() != subnet {
-            return Err(invalid(format!("the subnet {subnet} has host bits set; is {} meant?", subnet.network())));
+            return Err(invalid(format!(
+                "the subnet {subnet} has host bits set; is {} meant?",
+                subnet.network()
+            )));
         }
         if subnet.width() - subnet.prefix < 2 {
             return Err(invalid(format!("the subnet {subnet} is too small to give out addresses of")));
         }
         let inside = |what: &str, addr: IpAddr| {
-            if subnet.contains(addr) { Ok(addr) } else { Err(invalid(format!("the {what} {addr} is not in {subnet}"))) }
+            if subnet.contains(addr) {
+                Ok(addr)
+            } else {
+                Err(invalid(format!("the {what} {addr} is not in {subnet}")))
+            }
         };
         let first = Cidr::step(subnet.addr, 1).unwrap_or(subnet.addr);
         // The last address of an IPv4 subnet is its broadcast address.
@@ -81,7 +88,10 @@ impl RangeSet {
         let invalid = |text: String| Err(Error::new(Code::INVALID_CONFIG, text));
         let Some(first) = ranges.first() else { return invalid("ipam has an empty set of ranges".into()) };
         if let Some(other) = ranges.iter().find(|range| range.start.is_ipv4() != first.start.is_ipv4()) {
-            return invalid(format!("{} and {} are of different families in one set", first.subnet, other.subnet));
+            return invalid(format!(
+                "{} and {} are of different families in one set",
+                first.subnet, other.subnet
+            ));
         }
         Ok(Self(ranges))
     }
@@ -92,7 +102,11 @@ impl RangeSet {
     }
 
     /// The wanted address, if it may be given out.
-    pub(super) fn pick_wanted(&self, addr: IpAddr, taken: &HashSet<IpAddr>) -> Result<(IpAddr, Range), Error> {
+    pub(super) fn pick_wanted(
+        &self,
+        addr: IpAddr,
+        taken: &HashSet<IpAddr>,
+    ) -> Result<(IpAddr, Range), Error> {
         let refuse = |why: &str| Err(Error::new(Code::IPAM, format!("the wanted address {addr} {why}")));
         match self.range_of(addr) {
             None => refuse("is in no range"),
@@ -108,7 +122,9 @@ impl RangeSet {
     pub(super) fn pick(&self, last: Option<IpAddr>, taken: &HashSet<IpAddr>) -> Option<(IpAddr, Range)> {
         let mut place = 0;
         let mut addr = self.0[0].start;
-        if let Some((index, last)) = last.and_then(|last| Some((self.0.iter().position(|r| r.contains(last))?, last))) {
+        if let Some((index, last)) =
+            last.and_then(|last| Some((self.0.iter().position(|r| r.contains(last))?, last)))
+        {
             (place, addr) = self.after(index, last);
         }
         let total = self.0.iter().fold(0u128, |sum, range| sum.saturating_add(range.len()));
@@ -146,8 +162,11 @@ impl fmt::Display for RangeSet {
 pub(super) fn check_apart(sets: &[RangeSet]) -> Result<(), Error> {
     let all: Vec<_> = sets.iter().flat_map(|set| &set.0).collect();
     for (index, one) in all.iter().enumerate() {
-        if let Some(other) = all[index + 1..].iter().find(|other| one.contains(other.start) || other.contains(one.start)) {
-            let text = format!("the ranges {}-{} and {}-{} overlap", one.start, one.end, other.start, other.end);
+        if let Some(other) =
+            all[index + 1..].iter().find(|other| one.contains(other.start) || other.contains(one.start))
+        {
+            let text =
+                format!("the ranges {}-{} and {}-{} overlap", one.start, one.end, other.start, other.end);
             return Err(Error::new(Code::INVALID_CONFIG, text));
         }
     }

@@ -106,7 +106,9 @@ impl Store {
             if lease.is_held_by(holder) {
                 let path = self.dir.join(addr.to_string());
                 match fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("removing", &path)(error)),
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(failed("removing", &path)(error));
+                    }
                     _ => {}
                 }
             }

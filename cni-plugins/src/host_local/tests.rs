@@ -63,7 +63,8 @@ fn ranges_that_cannot_be_meant_are_refused() {
         let error = set(value.clone()).unwrap_err();
         assert!(error.code == 7 && error.msg.contains(why), "{value}: {error}");
     }
-    let both = [set(json!([{"subnet": "10.0.0.0/24"}])).unwrap(), set(json!([{"subnet": "10.0.0.0/16"}])).unwrap()];
+    let both =
+        [set(json!([{"subnet": "10.0.0.0/24"}])).unwrap(), set(json!([{"subnet": "10.0.0.0/16"}])).unwrap()];
     assert!(range::check_apart(&both).is_err());
 }
 

@@ -23,7 +23,8 @@ pub(super) fn write(cache_dir: &Path, entry: &CacheEntry) -> Result<(), Error> {
     let partial = path.with_file_name(format!(".{}", path.file_name().unwrap_or_default().to_string_lossy()));
     let attempt = || -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(results(cache_dir))?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
         file.write_all(&entry.to_bytes())?;
         fs::rename(&partial, &path)
     };
@@ -34,7 +35,9 @@ pub(super) fn write(cache_dir: &Path, entry: &CacheEntry) -> Result<(), Error> {
 pub(super) fn remove(cache_dir: &Path, entry: &CacheEntry) -> Result<(), Error> {
     let path = path_of(cache_dir, entry);
     match fs::remove_file(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::File { op: "removing", path, source }),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::File { op: "removing", path, source })
+        }
         _ => Ok(()),
     }
 }

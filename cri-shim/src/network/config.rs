@@ -46,7 +46,9 @@ pub(super) fn load(dir: &Path) -> Result<Loaded, NotReady> {
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| matches!(path.extension().and_then(|e| e.to_str()), Some("conf" | "conflist" | "json")))
+        .filter(|path| {
+            matches!(path.extension().and_then(|e| e.to_str()), Some("conf" | "conflist" | "json"))
+        })
         .collect();
     paths.sort();
     let mut refused = None;

@@ -125,4 +125,3 @@ fn tail(stderr: &[u8]) -> String {
 pub(super) fn broken(plugin: &str, verb: &'static str, what: impl ToString) -> Error {
     Error::Broken { plugin: plugin.into(), verb, what: what.to_string(), stderr: String::new() }
 }
-

@@ -244,9 +244,12 @@ impl Attachment {
             args.insert("bandwidth".into(), json!(bandwidth));
         }
         if let Some(dns) = &self.dns {
-            args.insert("dns".into(), json!({
-                "servers": dns.nameservers, "searches": dns.search, "options": dns.options,
-            }));
+            args.insert(
+                "dns".into(),
+                json!({
+                    "servers": dns.nameservers, "searches": dns.search, "options": dns.options,
+                }),
+            );
         }
         if !self.cgroup_path.is_empty() {
             args.insert("cgroupPath".into(), json!(self.cgroup_path));

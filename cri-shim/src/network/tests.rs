@@ -61,8 +61,11 @@ impl World {
     }
 
     fn two_plugins(&self) {
-        self.conf("10-net.conflist", r#"{"cniVersion":"1.1.0","name":"net","plugins":[
-            {"type":"first"},{"type":"second","capabilities":{"portMappings":true}}]}"#);
+        self.conf(
+            "10-net.conflist",
+            r#"{"cniVersion":"1.1.0","name":"net","plugins":[
+            {"type":"first"},{"type":"second","capabilities":{"portMappings":true}}]}"#,
+        );
         self.plugin("first", r#"[ $CNI_COMMAND != ADD ] || echo '{"cniVersion":"1.1.0","interfaces":[{"name":"eth0","sandbox":"/x"}],"ips":[{"interface":0,"address":"fd00::2/64"},{"interface":0,"address":"10.0.0.2/24"}]}'"#);
         self.plugin("second", r#"[ $CNI_COMMAND != ADD ] || echo '{"cniVersion":"1.1.0","ips":[{"address":"fd00::2/64"},{"address":"10.0.0.2/24"}]}'"#);
     }
@@ -99,8 +102,10 @@ fn the_lexically_first_valid_file_is_the_network_and_a_later_one_is_noticed() {
     world.conf("notes.txt", "{}");
     assert!(network.ready().unwrap_err().to_string().contains("05-broken.conflist"));
     world.conf("10-a.conf", r#"{"cniVersion":"1.0.0","name":"a","type":"first"}"#);
-    assert_eq!(network.ready().unwrap_err().to_string().split_once("wants").unwrap().1,
-        " the network plugin first, which is not installed");
+    assert_eq!(
+        network.ready().unwrap_err().to_string().split_once("wants").unwrap().1,
+        " the network plugin first, which is not installed"
+    );
     world.plugin("first", "");
     assert_eq!(network.ready(), Ok(()));
     assert_eq!(config::load(&world.path("net.d")).unwrap().list.name, "a");
@@ -113,7 +118,10 @@ fn files_of_a_folder_named_as_the_network_join_its_list() {
     fs::create_dir(world.path("net.d/a")).unwrap();
     world.conf("a/10-second.conf", r#"{"type":"second"}"#);
     let list = config::load(&world.path("net.d")).unwrap().list;
-    assert_eq!(list.plugins.iter().map(|plugin| plugin.kind.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+    assert_eq!(
+        list.plugins.iter().map(|plugin| plugin.kind.as_str()).collect::<Vec<_>>(),
+        ["first", "second"]
+    );
 }
 
 #[test]
@@ -149,7 +157,10 @@ fn an_attachment_is_made_in_order_kept_and_removed_in_reverse() {
 fn a_failed_attachment_is_undone_and_said_by_plugin_verb_code_and_message() {
     let world = World::new();
     world.two_plugins();
-    world.plugin("second", r#"[ $CNI_COMMAND != ADD ] || { echo busy >&2; echo '{"code":11,"msg":"later"}'; exit 1; }"#);
+    world.plugin(
+        "second",
+        r#"[ $CNI_COMMAND != ADD ] || { echo busy >&2; echo '{"code":11,"msg":"later"}'; exit 1; }"#,
+    );
     let error = run(world.network().add(&attachment())).unwrap_err();
     assert_eq!(error.to_string(), "second ADD: code 11: later; its stderr: busy");
     assert_eq!(world.order(), "ADD first, ADD second, DEL second, DEL first, ");
@@ -189,7 +200,8 @@ fn gc_removes_what_is_ours_and_not_valid_and_names_the_rest() {
         run(network.add(&Attachment { sandbox_id: id.into(), ..attachment() })).unwrap();
     }
     run(network.gc(&BTreeSet::from(["valid".to_owned()]))).unwrap();
-    let mut left: Vec<_> = fs::read_dir(world.path("cache/results")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let mut left: Vec<_> =
+        fs::read_dir(world.path("cache/results")).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["net-foreign-eth0", "net-valid-eth0"]);
     assert_eq!(
@@ -203,6 +215,9 @@ fn gc_removes_what_is_ours_and_not_valid_and_names_the_rest() {
 fn an_id_that_cni_does_not_allow_is_refused_before_anything_runs() {
     let world = World::new();
     world.two_plugins();
-    assert!(matches!(run(world.network().add(&Attachment { sandbox_id: "a b".into(), ..attachment() })), Err(Error::Name(_))));
+    assert!(matches!(
+        run(world.network().add(&Attachment { sandbox_id: "a b".into(), ..attachment() })),
+        Err(Error::Name(_))
+    ));
     assert!(!world.path("log/order").exists());
 }

@@ -25,7 +25,11 @@ pub(super) async fn add(config: &Config, attachment: &Attachment) -> Result<PodI
     outcome
 }
 
-async fn add_list(config: &Config, attachment: &Attachment, loaded: &config::Loaded) -> Result<PodIps, Error> {
+async fn add_list(
+    config: &Config,
+    attachment: &Attachment,
+    loaded: &config::Loaded,
+) -> Result<PodIps, Error> {
     let list = &loaded.list;
     let runtime_args = attachment.runtime_args();
     let mut prev: Option<Value> = None;
@@ -39,7 +43,8 @@ async fn add_list(config: &Config, attachment: &Attachment, loaded: &config::Loa
     let value = prev.unwrap_or_default();
     let last = list.plugins.last().map_or("", |plugin| &plugin.kind);
     let result = NetResult::from_value(value.clone()).map_err(|error| exec::broken(last, "ADD", error))?;
-    let (mut ips, v6): (Vec<_>, Vec<_>) = result.container_addresses().partition(|addr| addr.is_ipv4());
+    let (mut ips, v6): (Vec<_>, Vec<_>) =
+        result.container_addresses().map(|cidr| cidr.addr).partition(|addr| addr.is_ipv4());
     ips.extend(v6);
     if ips.is_empty() {
         return Err(Error::NoAddress(list.name.clone()));
@@ -107,7 +112,8 @@ pub(super) async fn check(config: &Config, attachment: &Attachment) -> Result<()
     let Some(entry) = entries_of(config, attachment).await?.pop() else {
         return Err(exec::broken("cache", "CHECK", "the pod is not attached"));
     };
-    let list = cached_list(&entry).ok_or_else(|| exec::broken("cache", "CHECK", "the cached file is broken"))?;
+    let list =
+        cached_list(&entry).ok_or_else(|| exec::broken("cache", "CHECK", "the cached file is broken"))?;
     if !list.version.has_check() || list.disable_check {
         return Ok(());
     }
@@ -135,8 +141,9 @@ pub(super) async fn status(config: &Config) -> Result<(), Error> {
 pub(super) async fn gc(config: &Config, valid: &BTreeSet<String>) -> Result<(), Error> {
     let dir = config.cache_dir.clone();
     let entries = tokio::task::spawn_blocking(move || cache::read_all(&dir)).await??;
-    let (keep, stale): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|entry| entry.owner != config.owner || valid.contains(&entry.container_id));
+    let (keep, stale): (Vec<_>, Vec<_>) = entries
+        .into_iter()
+        .partition(|entry| entry.owner != config.owner || valid.contains(&entry.container_id));
     let mut first = Ok(());
     for entry in stale {
         let attachment = attachment_of(&entry);
@@ -154,13 +161,15 @@ pub(super) async fn gc(config: &Config, valid: &BTreeSet<String>) -> Result<(), 
         .map(|entry| (entry.container_id.as_str(), entry.if_name.as_str()))
         .chain(valid.iter().map(|id| (id.as_str(), IFNAME)))
         .collect();
-    let live: Value = live.into_iter().map(|(id, ifname)| json!({"containerID": id, "ifname": ifname})).collect();
+    let live: Value =
+        live.into_iter().map(|(id, ifname)| json!({"containerID": id, "ifname": ifname})).collect();
     for plugin in &list.plugins {
         let mut extra = Map::new();
         extra.insert("cni.dev/valid-attachments".into(), live.clone());
         extra.insert("cni.dev/attachments".into(), live.clone());
         let stdin = list.request(plugin, None, &Map::new(), extra);
-        let outcome = exec::run(config, &plugin.kind, &Request { verb: "GC", stdin, ..Request::default() }).await;
+        let outcome =
+            exec::run(config, &plugin.kind, &Request { verb: "GC", stdin, ..Request::default() }).await;
         first = first.and(outcome.map(drop));
     }
     first
@@ -208,7 +217,8 @@ fn request(verb: &'static str, attachment: &Attachment, stdin: Vec<u8>) -> Reque
     } else {
         attachment.netns.display().to_string()
     };
-    let args: Vec<_> = attachment.cni_args().into_iter().map(|[key, value]| format!("{key}={value}")).collect();
+    let args: Vec<_> =
+        attachment.cni_args().into_iter().map(|[key, value]| format!("{key}={value}")).collect();
     Request {
         verb,
         container_id: attachment.sandbox_id.clone(),

@@ -1,7 +1,7 @@
 //! Changes to the ruleset, collected for one commit.
 
 use super::attributes::Attributes;
-use super::expr::{Expr, Part, layout};
+use super::expr::{Expr, Part, join, layout};
 use super::{NLM_F_ACK, NLM_F_REQUEST, push_message};
 
 pub(super) const SUBSYSTEM: u8 = 10;
@@ -65,6 +65,33 @@ pub struct Set<'a> {
     pub key: &'a [Part],
     /// Which parts a value has; empty for a set.
     pub value: &'a [Part],
+    /// Whether each part of a key is a range. Such a set must have several parts.
+    pub ranges: bool,
+}
+
+/// The key of an element: one value, or everything between two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub(super) start: Vec<u8>,
+    pub(super) end: Option<Vec<u8>>,
+}
+
+impl Key {
+    /// One value.
+    pub fn one(parts: &[&[u8]]) -> Self {
+        Self { start: join(parts), end: None }
+    }
+
+    /// For each part everything from `start` to `end`, both included.
+    pub fn range(start: &[&[u8]], end: &[&[u8]]) -> Self {
+        Self { start: join(start), end: Some(join(end)) }
+    }
+
+    pub(super) fn encode(&self) -> Attributes {
+        let value = |bytes: &[u8]| Attributes::default().bytes(1, bytes);
+        let element = Attributes::default().nest(1, value(&self.start));
+        self.end.iter().fold(element, |element, end| element.nest(10, value(end)))
+    }
 }
 
 struct Change {
@@ -172,11 +199,14 @@ impl Batch {
 
     /// Adds a set or a map unless it is there.
     pub fn add_set(&mut self, family: Family, table: &str, set: Set<'_>) {
+        const INTERVAL: u32 = 4;
         const MAP: u32 = 8;
+        const CONCATENATION: u32 = 0x80;
         self.sets += 1;
         let (key_type, key_len) = layout(set.key);
         let (value_type, value_len) = layout(set.value);
-        let flags = if set.value.is_empty() { 0 } else { MAP };
+        let flags = if set.value.is_empty() { 0 } else { MAP }
+            | if set.ranges { INTERVAL | CONCATENATION } else { 0 };
         let mut body = Attributes::default()
             .text(1, table)
             .text(2, set.name)
@@ -187,6 +217,12 @@ impl Batch {
         if !set.value.is_empty() {
             body = body.number(6, value_type).number(7, value_len);
         }
+        if set.ranges {
+            let fields = set.key.iter().fold(Attributes::default(), |fields, part| {
+                fields.nest(1, Attributes::default().number(1, layout(&[*part]).1))
+            });
+            body = body.nest(9, Attributes::default().nest(2, fields));
+        }
         self.push("adding set", format!("{table} {}", set.name), NEWSET, CREATE, family, body);
     }
 
@@ -196,11 +232,11 @@ impl Batch {
         family: Family,
         table: &str,
         set: &str,
-        key: &[u8],
+        key: &Key,
         value: &[u8],
         comment: &str,
     ) {
-        let mut element = Attributes::default().nest(1, Attributes::default().bytes(1, key));
+        let mut element = key.encode();
         if !value.is_empty() {
             element = element.nest(2, Attributes::default().bytes(1, value));
         }
@@ -210,9 +246,8 @@ impl Batch {
     }
 
     /// Deletes an element; one that is gone is `ENOENT`.
-    pub fn delete_element(&mut self, family: Family, table: &str, set: &str, key: &[u8]) {
-        let element = Attributes::default().nest(1, Attributes::default().bytes(1, key));
-        let body = element_list(table, set, element);
+    pub fn delete_element(&mut self, family: Family, table: &str, set: &str, key: &Key) {
+        let body = element_list(table, set, key.encode());
         self.push("deleting element", format!("{table} {set}"), DELSETELEM, 0, family, body);
     }
 

@@ -50,7 +50,7 @@ pub(super) fn layout(parts: &[Part]) -> (u32, u32) {
 }
 
 /// The bytes of a key or value: each part padded to 4 bytes, unless there is only one.
-pub fn key(parts: &[&[u8]]) -> Vec<u8> {
+pub fn join(parts: &[&[u8]]) -> Vec<u8> {
     match parts {
         [part] => part.to_vec(),
         _ => parts.iter().fold(Vec::new(), |mut bytes, part| {

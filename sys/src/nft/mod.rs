@@ -19,7 +19,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Batch, Chain, Family, Hook, Set};
+pub use batch::{Batch, Chain, Family, Hook, Key, Set};
 pub use read::{ChainInfo, Element, RuleInfo};
 
 const NLM_F_REQUEST: u16 = 0x1;

@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 
 use super::attributes::{Attributes, find, find_number, find_text, walk};
-use super::batch::{Family, SUBSYSTEM, element_list};
+use super::batch::{Family, Key, SUBSYSTEM, element_list};
 use super::{Answer, Nft};
 use crate::error::Error;
 
@@ -16,7 +16,7 @@ const GETGEN: u8 = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Element {
     /// Its key.
-    pub key: Vec<u8>,
+    pub key: Key,
     /// Its value; empty in a set.
     pub value: Vec<u8>,
     /// Its comment, which says whose it is.
@@ -55,16 +55,15 @@ impl Nft {
         answers.iter().find_map(|answer| find_number(&answer.body, 1)).ok_or_else(|| fail(Errno::BADMSG))
     }
 
-    /// The element with this key.
+    /// The element with this key; in a set of ranges, the one that the key's start lies in.
     pub fn element(
         &mut self,
         family: Family,
         table: &str,
         set: &str,
-        key: &[u8],
+        key: &Key,
     ) -> Result<Option<Element>, Error> {
-        let wanted = Attributes::default().nest(1, Attributes::default().bytes(1, key));
-        let body = element_list(table, set, wanted).0;
+        let body = element_list(table, set, key.encode()).0;
         match self.query(SUBSYSTEM, GETSETELEM, family as u8, &body, false) {
             Ok(answers) => Ok(answers.iter().flat_map(elements).next()),
             Err(Errno::NOENT) => Ok(None),
@@ -116,7 +115,7 @@ fn elements(answer: &Answer) -> Vec<Element> {
     walk(find(&answer.body, 3).unwrap_or_default())
         .filter_map(|(_, element)| {
             Some(Element {
-                key: value(element, 1)?,
+                key: Key { start: value(element, 1)?, end: value(element, 10) },
                 value: value(element, 2).unwrap_or_default(),
                 comment: find(element, 6).map(comment).unwrap_or_default(),
             })

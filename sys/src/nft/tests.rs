@@ -1,5 +1,5 @@
 use super::attributes::{Attributes, find, find_number, find_text, walk};
-use super::expr::{Part, key, layout};
+use super::expr::{Part, join, layout};
 use super::*;
 
 #[test]
@@ -17,8 +17,8 @@ fn attributes_are_found_again() {
 fn a_concatenation_pads_each_part_and_a_single_part_is_bare() {
     assert_eq!(layout(&[Part::Port]), (13, 2));
     assert_eq!(layout(&[Part::Protocol, Part::Port]), (12 << 6 | 13, 8));
-    assert_eq!(key(&[&[6], &[0, 80]]), [6, 0, 0, 0, 0, 80, 0, 0]);
-    assert_eq!(key(&[&[0, 80]]), [0, 80]);
+    assert_eq!(join(&[&[6], &[0, 80]]), [6, 0, 0, 0, 0, 80, 0, 0]);
+    assert_eq!(join(&[&[0, 80]]), [0, 80]);
 }
 
 #[test]

@@ -15,7 +15,8 @@ fn the_highest_known_version_of_a_list_is_taken() {
         ("", json!(["0.3.1"]), Version::V0_3_1),
         ("", json!([]), Version::V0_1_0),
     ] {
-        let value = json!({"cniVersion": one, "cniVersions": many, "name": "a", "plugins": [{"type": "bridge"}]});
+        let value =
+            json!({"cniVersion": one, "cniVersions": many, "name": "a", "plugins": [{"type": "bridge"}]});
         assert_eq!(list(&value).unwrap().version, expected, "{one} {many}");
     }
     assert!(matches!(list(&json!({"cniVersion": "9", "name": "a"})), Err(ConfError::Version(_))));
@@ -23,8 +24,11 @@ fn the_highest_known_version_of_a_list_is_taken() {
 
 #[test]
 fn bools_may_be_strings() {
-    for (value, expected) in [(json!(true), true), (json!("true"), true), (json!("False"), false), (json!(null), false)] {
-        let value = json!({"name": "a", "disableCheck": value, "disableGC": value, "plugins": [{"type": "b"}]});
+    for (value, expected) in
+        [(json!(true), true), (json!("true"), true), (json!("False"), false), (json!(null), false)]
+    {
+        let value =
+            json!({"name": "a", "disableCheck": value, "disableGC": value, "plugins": [{"type": "b"}]});
         let list = list(&value).unwrap();
         assert_eq!((list.disable_check, list.disable_gc), (expected, expected));
     }
@@ -36,7 +40,10 @@ fn what_cannot_name_a_network_or_a_plugin_is_refused() {
     assert!(matches!(list(&json!({"plugins": []})), Err(ConfError::Name(_))));
     assert!(matches!(list(&json!({"name": "a/b"})), Err(ConfError::Name(_))));
     assert!(matches!(list(&json!({"name": "a", "plugins": [{}]})), Err(ConfError::PluginType(_))));
-    assert!(matches!(list(&json!({"name": "a", "plugins": [{"type": "../b"}]})), Err(ConfError::PluginType(_))));
+    assert!(matches!(
+        list(&json!({"name": "a", "plugins": [{"type": "../b"}]})),
+        Err(ConfError::PluginType(_))
+    ));
     assert!(matches!(list(&json!({"name": "a"})).unwrap().check_not_empty(), Err(ConfError::NoPlugins)));
 }
 
@@ -50,11 +57,16 @@ fn a_plugin_gets_its_own_object_with_what_it_declares() {
     let args = json!({"portMappings": [{"hostPort": 1}], "bandwidth": {}, "dns": {}});
     let args = args.as_object().unwrap();
     let first: Value =
-        serde_json::from_slice(&conf.request(&conf.plugins[0], Some(json!({"x": 1})), args, Map::new())).unwrap();
+        serde_json::from_slice(&conf.request(&conf.plugins[0], Some(json!({"x": 1})), args, Map::new()))
+            .unwrap();
     assert_eq!(first["runtimeConfig"], json!({"portMappings": [{"hostPort": 1}]}));
-    assert_eq!((&first["name"], &first["cniVersion"], &first["snat"]), (&json!("net"), &json!("1.0.0"), &json!(true)));
+    assert_eq!(
+        (&first["name"], &first["cniVersion"], &first["snat"]),
+        (&json!("net"), &json!("1.0.0"), &json!(true))
+    );
     assert_eq!(first["prevResult"], json!({"x": 1}));
-    let second: Value = serde_json::from_slice(&conf.request(&conf.plugins[1], None, args, Map::new())).unwrap();
+    let second: Value =
+        serde_json::from_slice(&conf.request(&conf.plugins[1], None, args, Map::new())).unwrap();
     assert_eq!(second, json!({"type": "tuning", "name": "net", "cniVersion": "1.0.0"}));
 }
 

@@ -30,7 +30,10 @@ fn the_newest_version_loses_nothing() {
 #[test]
 fn version_1_0_drops_what_1_1_added() {
     let value = full().to_value(Version::V1_0_0);
-    assert_eq!(value["interfaces"][1], json!({"name": "eth0", "mac": "0a:58:0a:01:00:05", "sandbox": "/run/netns/a"}));
+    assert_eq!(
+        value["interfaces"][1],
+        json!({"name": "eth0", "mac": "0a:58:0a:01:00:05", "sandbox": "/run/netns/a"})
+    );
     assert_eq!(value["routes"][0], json!({"dst": "0.0.0.0/0", "gw": "10.1.0.1"}));
     assert_eq!(value["ips"][0].get("version"), None);
 }
@@ -87,7 +90,7 @@ fn the_containers_addresses_are_those_in_a_sandbox() {
     let mut result = full();
     result.ips[1].interface = Some(0);
     let found: Vec<_> = result.container_addresses().map(|addr| addr.to_string()).collect();
-    assert_eq!(found, ["10.1.0.5", "fd00::5"]);
+    assert_eq!(found, ["10.1.0.5/16", "fd00::5/64"]);
 }
 
 proptest! {
