@@ -103,6 +103,8 @@ impl Pod {
         change: impl FnOnce(&mut Value),
     ) -> io::Result<PathBuf> {
         let bundle = self.folder.join(format!("b-{id}"));
+        // An earlier one of the same name is replaced.
+        let _ = fs::remove_dir_all(&bundle);
         for folder in ["bin", "proc", "dev", "tmp"] {
             fs::create_dir_all(bundle.join("rootfs").join(folder))?;
         }
@@ -198,7 +200,7 @@ pub(crate) fn exec_exited(client: &mut Client, id: &str) -> io::Result<Exit> {
 /// The bytes that a CRI log stands for; an error when a line is not of its format.
 pub(crate) fn join_log(log: &str, wanted: &str) -> io::Result<String> {
     let mut text = String::new();
-    for line in log.lines() {
+    for line in log.split_terminator('\n') {
         let mut fields = line.splitn(4, ' ');
         let malformed = || io::Error::other(format!("malformed line {line:?}"));
         let time = fields.next().ok_or_else(malformed)?;

@@ -5,9 +5,8 @@ use std::fs;
 use api_monitor::{ContainerState, ErrorCode, Exit, Reply, Request, exit_record};
 use integration::monitor::Client;
 use integration::runner::{TestResult, check, fail};
-use sys::pidfd::PidFd;
 
-use crate::fixture::{Pod, exited, start};
+use crate::fixture::{Pod, exited};
 
 pub(crate) fn life_cycle() -> TestResult {
     let pod = Pod::new("life")?;
