@@ -52,7 +52,12 @@ pub(super) async fn run(config: &Config, plugin: &str, request: &Request) -> Res
     match done {
         Err(_) => Err(Error::Deadline { plugin, verb, after: config.deadline, stderr: tail }),
         Ok(Err(source)) => Err(Error::File { op: "running", path, source }),
-        Ok(Ok(status)) if status.success() => Ok(stdout),
+        Ok(Ok(status)) if status.success() => {
+            if !tail.is_empty() {
+                tracing::warn!(plugin, verb, stderr = tail, "a network plugin has something to say");
+            }
+            Ok(stdout)
+        }
         Ok(Ok(status)) => Err(match api_cni::Error::parse(&stdout) {
             Some(error) => Error::Plugin { plugin, verb, error, stderr: tail },
             None => Error::Broken { plugin, verb, what: status.to_string(), stderr: tail },
