@@ -170,12 +170,16 @@ impl Pod {
         self.containers.get(container)?.memory_cgroup.as_ref()
     }
 
-    /// What a new logger must be told of: each container whose output may still come, whether its log was being
-    /// opened for the first time, and its path.
-    pub(super) fn logged(&self) -> Vec<(String, Option<PathBuf>)> {
+    /// What a new logger must be told of: each container whose output may still come, its log's path, and whether
+    /// its exit waits for the log.
+    pub(super) fn logged(&self) -> Vec<(String, Option<PathBuf>, bool)> {
         let open =
             self.containers.iter().filter(|(_, container)| !matches!(container.phase, Phase::Exited(_)));
-        open.map(|(id, container)| (id.clone(), container.log_path.clone())).collect()
+        open.map(|(id, container)| {
+            let draining = matches!(container.phase, Phase::Draining { .. });
+            (id.clone(), container.log_path.clone(), draining)
+        })
+        .collect()
     }
 
     /// The logs whose reopening was asked of a logger that is no more.

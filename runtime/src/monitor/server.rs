@@ -294,12 +294,16 @@ impl Server {
         self.link = link;
         // Without its answers the deadlines of the pod hold.
         let _ = self.epoll.add(&self.link, EpollEvent::new(EpollFlags::EPOLLIN, LOGGER));
-        for (container, path) in self.pod.logged() {
+        for (container, path, draining) in self.pod.logged() {
             let Some(ends) = self.ends.get(&container) else { continue };
             let sources: Vec<BorrowedFd<'_>> = ends.sources.iter().map(AsFd::as_fd).collect();
             let _ = self.link.send(&Command::Open { container: container.clone(), path }, &sources);
             if let Some(terminal) = &ends.terminal {
+                let container = container.clone();
                 let _ = self.link.send(&Command::Terminal { container }, &[terminal.as_fd()]);
+            }
+            if draining {
+                let _ = self.link.send(&Command::Drain { container }, &[]);
             }
         }
         for token in self.pod.reopenings() {

@@ -1,3 +1,5 @@
+//! A container's life, edge by edge, and in any order of events.
+
 use api_monitor::{CreateRequest, ExecRequest, Request};
 use proptest::strategy::Strategy as _;
 
