@@ -1,3 +1,5 @@
+//! Which addresses are given out, and what the files hold.
+
 use serde_json::{Value, json};
 
 use super::*;

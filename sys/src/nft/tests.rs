@@ -1,3 +1,5 @@
+//! The bytes of messages, and foreign bytes.
+
 use super::attributes::{Attributes, find, find_number, find_text, walk};
 use super::expr::{Part, join, layout};
 use super::*;

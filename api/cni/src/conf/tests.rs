@@ -1,3 +1,5 @@
+//! Versions chosen, names refused, requests as plugins get them.
+
 use proptest::prelude::*;
 use serde_json::json;
 

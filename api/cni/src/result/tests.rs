@@ -1,3 +1,5 @@
+//! A result in every version, up and down.
+
 use proptest::prelude::*;
 use serde_json::json;
 
