@@ -11,6 +11,7 @@ mod event;
 mod fleet;
 mod pod;
 mod probe;
+mod see;
 mod spec;
 pub(crate) mod status;
 

@@ -27,7 +27,8 @@ use serde::{Deserialize, Serialize};
 
 use super::backoff::Backoff;
 use super::container::{Container, Hook, State};
-use super::event::{ContainerSeen, ContainerState, Effect, Event, Exit, Failure, Seen};
+use super::event::{Effect, Event, Exit, Failure};
+use super::see::unknown;
 use super::spec::{PodSpec, Role};
 use super::{Now, status};
 
@@ -302,41 +303,6 @@ impl Pod {
         }
     }
 
-    /// Compares what the runtime shows with what is believed; only the steps forward are taken.
-    fn see(&mut self, seen: Seen, now: Now) {
-        if let Some(sandbox) = seen.sandboxes.iter().find(|sandbox| sandbox.id == self.sandbox_id) {
-            if self.sandbox == Sandbox::Ready {
-                if sandbox.ready && !sandbox.ips.is_empty() {
-                    self.ips.clone_from(&sandbox.ips);
-                } else if !sandbox.ready {
-                    self.sandbox = Sandbox::Dead;
-                }
-            }
-        } else if self.sandbox == Sandbox::Ready && seen.complete_at.is_some_and(|at| at > self.sandbox_since)
-        {
-            self.sandbox = Sandbox::Dead;
-        }
-        for container in &mut self.containers {
-            let Some(id) = container.running().map(ToOwned::to_owned) else { continue };
-            match seen.containers.iter().find(|seen| seen.run.id == id) {
-                Some(seen) => follow(container, seen, now),
-                None => {
-                    let (State::Running(since) | State::Stopping(since)) = container.state else { continue };
-                    if seen.complete_at.is_some_and(|at| at > since) {
-                        container.ended(unknown(), now);
-                    }
-                }
-            }
-        }
-        let starting = self.containers.iter().any(|container| container.state == State::Starting);
-        if starting {
-            let exited = seen.containers.into_iter().filter(|seen| seen.state == ContainerState::Exited);
-            self.early.extend(exited.filter_map(|seen| Some((seen.run.id, seen.run.exit?))));
-        } else {
-            self.early.clear();
-        }
-    }
-
     fn drive(&mut self, now: Now, out: &mut Vec<Effect>) {
         if self.life == Life::Active {
             self.check_end(now);
@@ -476,29 +442,4 @@ pub(crate) fn stop(
     let Some(id) = container.running().map(ToOwned::to_owned) else { return };
     container.state = State::Stopping(since);
     out.push(Effect::StopContainer { index, id, grace, why });
-}
-
-fn follow(container: &mut Container, seen: &ContainerSeen, now: Now) {
-    if let Some(run) = &mut container.current {
-        run.started_at = seen.run.started_at.or(run.started_at);
-        if run.user.is_none() {
-            run.user.clone_from(&seen.run.user);
-        }
-        if !seen.run.image_id.is_empty() {
-            run.image_id.clone_from(&seen.run.image_id);
-        }
-    }
-    if seen.state == ContainerState::Exited {
-        container.ended(seen.run.exit.clone().unwrap_or_default(), now);
-    }
-}
-
-/// The end of a container that the runtime has forgotten.
-pub(crate) fn unknown() -> Exit {
-    Exit {
-        code: 137,
-        reason: "ContainerStatusUnknown".into(),
-        message: "The container could not be located when the pod was terminated".into(),
-        ..Exit::default()
-    }
 }

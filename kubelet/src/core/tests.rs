@@ -155,12 +155,8 @@ fn a_sidecar_is_started_only_after_its_startup_probe() {
     let (mut pod, _) = Driven::new(vec![sidecar, main("a", RestartPolicy::Always)]);
     let asked = pod.started(0, 0);
     assert_eq!(asked, [Effect::Probe { index: 0, id: "c0-0".into(), kind: ProbeKind::Startup }]);
-    let done = Event::ProbeDone {
-        index: 0,
-        id: "c0-0".into(),
-        kind: ProbeKind::Startup,
-        outcome: Outcome::Success,
-    };
+    let done =
+        Event::ProbeDone { index: 0, id: "c0-0".into(), kind: ProbeKind::Startup, outcome: Outcome::Success };
     assert_eq!(starts(&pod.does(done, 0)), [1]);
 }
 
@@ -268,12 +264,8 @@ fn liveness_and_readiness_wait_for_the_startup_probe() {
         effects.into_iter().filter_map(kind).collect()
     };
     assert_eq!(kinds(pod.started(0, 0)), [ProbeKind::Startup]);
-    let done = Event::ProbeDone {
-        index: 0,
-        id: "c0-0".into(),
-        kind: ProbeKind::Startup,
-        outcome: Outcome::Success,
-    };
+    let done =
+        Event::ProbeDone { index: 0, id: "c0-0".into(), kind: ProbeKind::Startup, outcome: Outcome::Success };
     assert_eq!(kinds(pod.does(done, 1)), [ProbeKind::Liveness, ProbeKind::Readiness]);
 }
 
@@ -390,7 +382,11 @@ fn what_runs_is_adopted_with_its_count_and_its_readiness() {
     assert_eq!(pod.0.sandbox, Sandbox::Ready);
     assert!(pod.0.containers[0].ready());
     assert_eq!(pod.0.start_time, at(1).wall);
-    assert_eq!(starts(&pod.does(Event::Tick, 100)), NONE, "b's third restart waits 20 s from its end at 95 s");
+    assert_eq!(
+        starts(&pod.does(Event::Tick, 100)),
+        NONE,
+        "b's third restart waits 20 s from its end at 95 s"
+    );
     assert_eq!(starts(&pod.does(Event::Tick, 115)), [1]);
     assert!(matches!(pod.0.containers[0].state, State::Running(_)));
 }
