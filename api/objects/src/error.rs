@@ -114,7 +114,12 @@ impl FieldError {
     /// Has more than `most` elements.
     pub fn too_many(path: &Path, count: usize, most: usize) -> Self {
         let noun = if most == 1 { "item" } else { "items" };
-        Self::with(Kind::TooMany, path, &format!("Too many: {count}"), &format!("must have at most {most} {noun}"))
+        Self::with(
+            Kind::TooMany,
+            path,
+            &format!("Too many: {count}"),
+            &format!("must have at most {most} {noun}"),
+        )
     }
 
     /// No field of this name exists.

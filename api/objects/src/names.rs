@@ -91,7 +91,10 @@ pub fn env_var_name(text: &str) -> Vec<String> {
     if !text.is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'=') {
         return Vec::new();
     }
-    vec!["a valid environment variable name must consist only of printable ASCII characters other than '='".to_owned()]
+    vec![
+        "a valid environment variable name must consist only of printable ASCII characters other than '='"
+            .to_owned(),
+    ]
 }
 
 /// The name of an HTTP header in a probe.
@@ -106,9 +109,11 @@ pub fn http_header_name(text: &str) -> Vec<String> {
 pub fn is_sysctl_name(text: &str) -> bool {
     text.len() <= 253
         && text.split(['.', '/']).all(|part| {
-            is_part(part, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit(), |byte| {
-                matches!(byte, b'-' | b'_')
-            })
+            is_part(
+                part,
+                |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit(),
+                |byte| matches!(byte, b'-' | b'_'),
+            )
         })
 }
 

@@ -1,8 +1,6 @@
 //! The table of a container.
 
-use super::Shape::{
-    Any, Boolean, IntOrString, Integer, List, Object, Quantities, Quantity, Text, Texts,
-};
+use super::Shape::{Any, Boolean, IntOrString, Integer, List, Object, Quantities, Quantity, Text, Texts};
 use super::Support::{Done, Inert, Only, Refused};
 use super::pod::{NEEDS_API, NO_SELINUX};
 use super::{Type, field};

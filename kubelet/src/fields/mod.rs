@@ -138,12 +138,16 @@ fn shape(errors: &mut Vec<FieldError>, value: &Value, shape: Shape, path: &Path)
     let wanted = match shape {
         Shape::Any => return,
         Shape::Object(of) => return object(errors, value, of, path),
-        Shape::List(of) => return items(errors, value, path, |errors, item, at| object(errors, item, of, at)),
+        Shape::List(of) => {
+            return items(errors, value, path, |errors, item, at| object(errors, item, of, at));
+        }
         Shape::Texts => {
             return items(errors, value, path, |errors, item, at| self::shape(errors, item, Shape::Text, at));
         }
         Shape::Integers => {
-            return items(errors, value, path, |errors, item, at| self::shape(errors, item, Shape::Integer, at));
+            return items(errors, value, path, |errors, item, at| {
+                self::shape(errors, item, Shape::Integer, at)
+            });
         }
         Shape::TextMap => return map(errors, value, Shape::Text, path),
         Shape::Quantities => return map(errors, value, Shape::Quantity, path),
@@ -164,7 +168,9 @@ fn items(
     each: impl Fn(&mut Vec<FieldError>, &Value, &Path),
 ) {
     match value.as_array() {
-        Some(items) => items.iter().enumerate().for_each(|(index, item)| each(errors, item, &path.index(index))),
+        Some(items) => {
+            items.iter().enumerate().for_each(|(index, item)| each(errors, item, &path.index(index)))
+        }
         None => errors.push(FieldError::wrong_type(path, value, "a list")),
     }
 }

@@ -76,7 +76,11 @@ static DOWNWARD_FILE: Type = Type {
         field("fieldRef", Object(&FIELD_REF), Done("unit volumes::downward files_have_their_modes")),
         field("mode", Integer, Done("unit volumes::downward files_have_their_modes")),
         field("path", Text, Done("unit volumes::downward files_have_their_modes")),
-        field("resourceFieldRef", Object(&RESOURCE_REF), Done("unit volumes::downward files_have_their_modes")),
+        field(
+            "resourceFieldRef",
+            Object(&RESOURCE_REF),
+            Done("unit volumes::downward files_have_their_modes"),
+        ),
     ],
 };
 

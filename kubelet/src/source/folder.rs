@@ -153,7 +153,8 @@ impl Folder {
     fn holder(&self, file: &Path, pod: &Pod) -> Option<PathBuf> {
         let new = held_of(pod);
         let same = |held: &Held| held.name == new.name || held.uid == new.uid;
-        let found = self.files.iter().find(|(other, entry)| *other != file && entry.pod.as_ref().is_some_and(same));
+        let found =
+            self.files.iter().find(|(other, entry)| *other != file && entry.pod.as_ref().is_some_and(same));
         found.map(|(file, _)| file.clone())
     }
 

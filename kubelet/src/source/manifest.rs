@@ -17,7 +17,7 @@ pub(super) const MAX_BYTES: u64 = 10 << 20;
 /// What static pods have beyond their manifest is added as the stock kubelet does: the node's name behind the
 /// pod's, the namespace `default`, a UID that is another one for every other node, file and content, the
 /// annotations that say where it came from, and a toleration of everything that would end it.
-pub(super) fn read(bytes: &[u8], file: &str, node: &str, seen: Timestamp) -> Result<Pod, ManifestError> {
+pub fn read(bytes: &[u8], file: &str, node: &str, seen: Timestamp) -> Result<Pod, ManifestError> {
     let mut pod = parse(bytes)?;
     kind(&pod)?;
     let errors = fields::check(&pod);
@@ -105,7 +105,8 @@ fn uid(pod: &Value, file: &str, node: &str) -> String {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - {name: c, image: i}\n";
+    const GOOD: &str =
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - {name: c, image: i}\n";
 
     fn of(text: &str) -> Result<Pod, ManifestError> {
         read(text.as_bytes(), "/m/a.yaml", "lab", Timestamp::UNIX_EPOCH)
@@ -160,7 +161,8 @@ mod tests {
 
     #[test]
     fn file_modes_are_octal() {
-        let text = format!("{GOOD}  volumes:\n  - name: d\n    downwardAPI: {{defaultMode: 0644, items: []}}\n");
+        let text =
+            format!("{GOOD}  volumes:\n  - name: d\n    downwardAPI: {{defaultMode: 0644, items: []}}\n");
         let volumes = of(&text).unwrap().spec.unwrap().volumes.unwrap();
         assert_eq!(volumes[0].downward_api.as_ref().unwrap().default_mode, Some(0o644));
     }
@@ -169,9 +171,15 @@ mod tests {
     fn what_is_wrong_is_named_with_field_and_value() {
         assert_eq!(why(""), "the manifest is empty");
         assert!(why("a: [").starts_with("parsing: "), "{}", why("a: ["));
-        assert_eq!(why("kind: Deployment\n"), r#"apiVersion: "", kind: "Deployment": a manifest holds a v1 Pod"#);
+        assert_eq!(
+            why("kind: Deployment\n"),
+            r#"apiVersion: "", kind: "Deployment": a manifest holds a v1 Pod"#
+        );
         assert!(why(&format!("{GOOD}---\n{GOOD}")).contains("one pod"));
-        assert_eq!(why(&GOOD.replace("image: i", "imag: i")), r#"spec.containers[0].imag: unknown field: value "i""#);
+        assert_eq!(
+            why(&GOOD.replace("image: i", "imag: i")),
+            r#"spec.containers[0].imag: unknown field: value "i""#
+        );
         assert_eq!(why(&GOOD.replace("image: i", "image: ''")), "spec.containers[0].image: Required value");
         assert_eq!(
             why(&GOOD.replace("image: i", "image: i, imagePullPolicy: Sometimes")),

@@ -9,4 +9,5 @@ mod manifest;
 mod watch;
 
 pub use event::{ManifestError, SourceEvent};
+pub use manifest::read as read_manifest;
 pub use watch::{SourceConfig, watch};

@@ -25,6 +25,7 @@ pub use hostname::{host_name, host_names};
 pub use mounts::{HostVolume, VolumeKind, host_volume};
 pub use node::Node;
 pub use qos::{QosClass, oom_score_adj, qos_class};
+pub(crate) use resources::shares;
 pub use resources::{Amounts, PodCgroup, pod_cgroup, pod_limits, pod_requests};
 pub use sandbox::sandbox_config;
 pub use security::effective_run_as_non_root;

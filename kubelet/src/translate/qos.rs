@@ -39,12 +39,13 @@ pub fn qos_class(pod: &Pod) -> QosClass {
         None => all_containers(pod).map(|container| container.resources.as_ref()).collect(),
     };
     let set = |resources: &Option<&ResourceRequirements>, limit: bool, name: &str| {
-        let map = resources.and_then(|resources| if limit { &resources.limits } else { &resources.requests }.as_ref());
+        let map = resources
+            .and_then(|resources| if limit { &resources.limits } else { &resources.requests }.as_ref());
         amount(map, name).filter(|quantity| !quantity.is_zero())
     };
-    let anything = all
-        .iter()
-        .any(|resources| COUNTED.iter().any(|name| set(resources, true, name).or(set(resources, false, name)).is_some()));
+    let anything = all.iter().any(|resources| {
+        COUNTED.iter().any(|name| set(resources, true, name).or(set(resources, false, name)).is_some())
+    });
     if !anything {
         return QosClass::BestEffort;
     }
@@ -84,8 +85,11 @@ fn burstable(pod: &Pod, container: &Container, node: &Node) -> i64 {
     let mut requested = memory_request(container);
     if pod_level(pod).is_some() {
         // What the pod asks for beyond its containers is shared among them.
-        let containers: Vec<_> =
-            spec(pod).containers.iter().chain(init_containers(pod).iter().filter(|init| is_sidecar(init))).collect();
+        let containers: Vec<_> = spec(pod)
+            .containers
+            .iter()
+            .chain(init_containers(pod).iter().filter(|init| is_sidecar(init)))
+            .collect();
         let asked: i64 = containers.iter().map(|container| memory_request(container)).sum();
         let spare = pod_requests(pod).memory.units().saturating_sub(asked).max(0);
         requested += spare / i64::try_from(containers.len().max(1)).unwrap_or(1);

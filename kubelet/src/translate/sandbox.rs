@@ -2,15 +2,13 @@
 
 use std::collections::HashMap;
 
-use api_cri::v1::{
-    LinuxPodSandboxConfig, PodSandboxConfig, PodSandboxMetadata, PortMapping, Protocol,
-};
+use api_cri::v1::{LinuxPodSandboxConfig, PodSandboxConfig, PodSandboxMetadata, PortMapping, Protocol};
 use api_k8s::v1::{ContainerPort, Pod};
 
 use super::resources::sandbox_resources;
 use super::{
-    Node, TranslateError, dns_config, host_name, init_containers, is_sidecar, labels, pod_name, pod_namespace,
-    pod_uid, qos_class, security, spec, sysctls,
+    Node, TranslateError, dns_config, host_name, init_containers, is_sidecar, labels, pod_name,
+    pod_namespace, pod_uid, qos_class, security, spec, sysctls,
 };
 use crate::cgroups;
 
@@ -56,7 +54,12 @@ fn owned((key, value): (&String, &String)) -> (String, String) {
 
 fn port_mappings(pod: &Pod) -> Vec<PortMapping> {
     let sidecars = init_containers(pod).iter().filter(|container| is_sidecar(container));
-    spec(pod).containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten().map(mapping)).collect()
+    spec(pod)
+        .containers
+        .iter()
+        .chain(sidecars)
+        .flat_map(|container| container.ports.iter().flatten().map(mapping))
+        .collect()
 }
 
 fn mapping(port: &ContainerPort) -> PortMapping {

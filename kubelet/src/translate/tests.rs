@@ -61,9 +61,13 @@ fn the_override_is_the_whole_name() {
 
 #[test]
 fn a_full_name_that_is_too_long_is_refused() {
-    let spec = json!({"hostname": "h", "subdomain": "s".repeat(60), "setHostnameAsFQDN": true, "containers": []});
+    let spec =
+        json!({"hostname": "h", "subdomain": "s".repeat(60), "setHostnameAsFQDN": true, "containers": []});
     let error = host_name(&pod(spec), &node()).unwrap_err();
-    assert!(error.to_string().ends_with("is too long (64 characters is the max, 88 characters requested)"), "{error}");
+    assert!(
+        error.to_string().ends_with("is too long (64 characters is the max, 88 characters requested)"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -162,14 +166,16 @@ fn a_named_user_of_the_image_is_passed_on() {
 #[test]
 fn a_local_profile_lies_under_the_kubelets_root() {
     let profile = json!({"type": "Localhost", "localhostProfile": "a/b.json"});
-    let pod = pod(json!({"containers": [container(json!({"securityContext": {"seccompProfile": profile}}))]}));
+    let pod =
+        pod(json!({"containers": [container(json!({"securityContext": {"seccompProfile": profile}}))]}));
     let security = config(&pod, &Image::default(), &node()).unwrap().linux.unwrap().security_context.unwrap();
     assert_eq!(security.seccomp.unwrap().localhost_ref, "/kubelet-root/seccomp/a/b.json");
 }
 
 #[test]
 fn ports_are_annotated() {
-    let pod = pod(json!({"containers": [container(json!({"ports": [{"name": "web", "containerPort": 80}]}))]}));
+    let pod =
+        pod(json!({"containers": [container(json!({"ports": [{"name": "web", "containerPort": 80}]}))]}));
     let config = config(&pod, &Image::default(), &node()).unwrap();
     let ports = &config.annotations[labels::CONTAINER_PORTS];
     assert_eq!(ports, r#"[{"name":"web","containerPort":80,"protocol":"TCP"}]"#);

@@ -51,7 +51,8 @@ pub(super) fn files<'f>(
 pub(super) fn write(volume: &Path, files: &BTreeMap<PathBuf, Content>) -> sys::Result<bool> {
     make_dir(volume, 0o777)?;
     let old = fs::read_link(volume.join(DATA)).ok();
-    if old.is_some() && files.iter().all(|(path, content)| is_current(&volume.join(DATA).join(path), content)) {
+    if old.is_some() && files.iter().all(|(path, content)| is_current(&volume.join(DATA).join(path), content))
+    {
         return Ok(false);
     }
     let folder = new_folder(volume)?;
@@ -95,7 +96,8 @@ fn new_folder(volume: &Path) -> sys::Result<PathBuf> {
         let folder = volume.join(format!("..{number}"));
         match fs::create_dir(&folder) {
             Ok(()) => {
-                fs::set_permissions(&folder, Permissions::from_mode(0o755)).during("chmod", folder.display())?;
+                fs::set_permissions(&folder, Permissions::from_mode(0o755))
+                    .during("chmod", folder.display())?;
                 return Ok(folder);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
@@ -156,9 +158,7 @@ mod tests {
     #[test]
     fn sources_are_joined() {
         let dir = tempfile::tempdir().unwrap();
-        let one = |path: &str, field: &str| {
-            json!({"downwardAPI": {"items": [{"path": path, "fieldRef": {"fieldPath": field}}]}})
-        };
+        let one = |path: &str, field: &str| json!({"downwardAPI": {"items": [{"path": path, "fieldRef": {"fieldPath": field}}]}});
         let sources = [one("name", "metadata.name"), one("space", "metadata.namespace")];
         let volume = json!({"name": "d", "projected": {"defaultMode": 0o644, "sources": sources}});
         let (_, _, path) = volume_of(dir.path(), volume);

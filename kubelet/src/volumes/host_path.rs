@@ -78,7 +78,8 @@ mod tests {
             ("file", "BlockDevice", "a block device"),
         ] {
             let error = check("v", &path(name), kind).unwrap_err().to_string();
-            let want = format!("volume \"v\": hostPath type check failed: {} is not {noun}", path(name).display());
+            let want =
+                format!("volume \"v\": hostPath type check failed: {} is not {noun}", path(name).display());
             assert_eq!(error, want);
         }
     }

@@ -40,14 +40,16 @@ fn walk(path: &Path, group: u32, mask: u32) -> sys::Result<()> {
         }
     }
     let empty = AtFlags::EMPTY_PATH;
-    rustix::fs::chownat(&file, c"", None, Some(Gid::from_raw(group)), empty).during("chown", path.display())?;
+    rustix::fs::chownat(&file, c"", None, Some(Gid::from_raw(group)), empty)
+        .during("chown", path.display())?;
     if kind == FileType::Symlink {
         return Ok(());
     }
     let more = if kind == FileType::Directory { mask | SET_GID | SEARCH } else { mask };
     let mode = Mode::from_raw_mode((stat.st_mode & 0o7777) | more);
     // By descriptor: the name may have become a link meanwhile.
-    rustix::fs::chmodat(CWD, sys::fs::fd_path(file.as_fd()), mode, AtFlags::empty()).during("chmod", path.display())
+    rustix::fs::chmodat(CWD, sys::fs::fd_path(file.as_fd()), mode, AtFlags::empty())
+        .during("chmod", path.display())
 }
 
 fn open(path: &Path) -> sys::Result<OwnedFd> {

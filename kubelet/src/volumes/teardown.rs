@@ -90,7 +90,8 @@ fn mounts_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The mount points of mountinfo (proc(5)) below a folder, in the order they were mounted.
 fn parse(mountinfo: &[u8], dir: &Path) -> Vec<PathBuf> {
-    let points = mountinfo.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    let points =
+        mountinfo.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
     points.map(unescape).filter(|point| point.starts_with(dir)).collect()
 }
 

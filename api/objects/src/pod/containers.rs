@@ -14,8 +14,14 @@ pub(super) fn check(errors: &mut Vec<FieldError>, spec: &Value, path: &Path, vol
     }
     let mut seen: Vec<&str> = Vec::new();
     let inits = path.field("initContainers");
-    let all = list(spec, "containers").iter().enumerate().map(|(index, container)| (&mains, index, container, false));
-    let init = list(spec, "initContainers").iter().enumerate().map(|(index, container)| (&inits, index, container, true));
+    let all = list(spec, "containers")
+        .iter()
+        .enumerate()
+        .map(|(index, container)| (&mains, index, container, false));
+    let init = list(spec, "initContainers")
+        .iter()
+        .enumerate()
+        .map(|(index, container)| (&inits, index, container, true));
     let host_users = spec["hostUsers"] != false;
     let grace = spec["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
     for (list_path, index, container, is_init) in all.chain(init) {
@@ -110,7 +116,11 @@ fn host_ports(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
             let at = ports.index(index);
             if spec["hostNetwork"] == true && port["containerPort"].as_i64() != Some(number) {
                 let why = "must match `containerPort` when `hostNetwork` is true";
-                errors.push(FieldError::invalid(&at.field("containerPort"), port["containerPort"].clone(), why));
+                errors.push(FieldError::invalid(
+                    &at.field("containerPort"),
+                    port["containerPort"].clone(),
+                    why,
+                ));
             }
             let key = format!("{}/{}/{number}", text(port, "protocol"), text(port, "hostIP"));
             if taken.contains(&key) {

@@ -33,10 +33,18 @@ pub fn set_defaults(pod: &mut Value) {
     pod_resources(spec);
 }
 
-/// In a map, null is the same as nothing.
+/// Null is the same as nothing, but among quantities, where it is the quantity zero.
 fn prune_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {
+            for field in ["limits", "requests", "overhead"] {
+                let quantities = map.get_mut(field).and_then(Value::as_object_mut);
+                for quantity in
+                    quantities.into_iter().flat_map(Map::values_mut).filter(|value| value.is_null())
+                {
+                    *quantity = json!("0");
+                }
+            }
             map.retain(|_, value| !value.is_null());
             map.values_mut().for_each(prune_nulls);
         }
@@ -175,7 +183,8 @@ fn pod_resources(spec: &mut Map<String, Value>) {
     }
     let Some(resources) = spec.get_mut("resources").and_then(Value::as_object_mut) else { return };
     if let Some(limits) = resources.get("limits").and_then(Value::as_object) {
-        let wanted: Vec<_> = limits.keys().filter_map(|name| Some((name.clone(), sums.get(name)?.clone()))).collect();
+        let wanted: Vec<_> =
+            limits.keys().filter_map(|name| Some((name.clone(), sums.get(name)?.clone()))).collect();
         let requests = resources.entry("requests").or_insert_with(|| json!({}));
         for (name, amount) in wanted {
             requests.as_object_mut().map(|requests| requests.entry(name).or_insert(amount));

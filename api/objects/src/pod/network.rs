@@ -17,13 +17,7 @@ pub(super) fn check(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
         }
     }
     aliases(errors, spec, path);
-    one_of(
-        errors,
-        spec,
-        path,
-        "dnsPolicy",
-        &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"],
-    );
+    one_of(errors, spec, path, "dnsPolicy", &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
     dns(errors, spec, path);
 }
 

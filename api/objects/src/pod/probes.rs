@@ -14,8 +14,13 @@ pub(super) fn check_probes(errors: &mut Vec<FieldError>, container: &Value, path
         }
         let probe = &container[name];
         let at = path.field(name);
-        let numbers =
-            ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"];
+        let numbers = [
+            "initialDelaySeconds",
+            "timeoutSeconds",
+            "periodSeconds",
+            "successThreshold",
+            "failureThreshold",
+        ];
         handler(errors, probe, &at, &["exec", "httpGet", "tcpSocket", "grpc"], i64::MAX);
         for field in numbers {
             not_negative(errors, probe, &at, field);
@@ -70,7 +75,8 @@ fn handler(errors: &mut Vec<FieldError>, object: &Value, path: &Path, kinds: &[&
             "sleep" => {
                 let seconds = action["seconds"].as_i64().unwrap_or(0);
                 if seconds < 0 || seconds > grace {
-                    let why = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+                    let why =
+                        format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
                     errors.push(FieldError::invalid(&at, seconds, &why));
                 }
             }

@@ -41,7 +41,12 @@ pub(super) fn check_pod(errors: &mut Vec<FieldError>, spec: &Value, path: &Path)
 
 const SYSCTL: &str = r"must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
 
-pub(super) fn check_container(errors: &mut Vec<FieldError>, container: &Value, path: &Path, host_users: bool) {
+pub(super) fn check_container(
+    errors: &mut Vec<FieldError>,
+    container: &Value,
+    path: &Path,
+    host_users: bool,
+) {
     if !has(container, "securityContext") {
         return;
     }
@@ -83,7 +88,8 @@ fn seccomp(errors: &mut Vec<FieldError>, context: &Value, path: &Path) {
     let at = path.field("seccompProfile");
     let localhost = text(profile, "localhostProfile");
     match text(profile, "type") {
-        "" => errors.push(FieldError::required(&at.field("type"), "type is required when seccompProfile is set")),
+        "" => errors
+            .push(FieldError::required(&at.field("type"), "type is required when seccompProfile is set")),
         "Localhost" if localhost.is_empty() => {
             let why = "must be set when seccomp type is Localhost";
             errors.push(FieldError::required(&at.field("localhostProfile"), why));

@@ -77,7 +77,13 @@ pub(super) fn invalid_names(
 }
 
 /// Refuses a text field that is set and none of `allowed`.
-pub(super) fn one_of(errors: &mut Vec<FieldError>, object: &Value, path: &Path, field: &str, allowed: &[&str]) {
+pub(super) fn one_of(
+    errors: &mut Vec<FieldError>,
+    object: &Value,
+    path: &Path,
+    field: &str,
+    allowed: &[&str],
+) {
     if let Some(value) = object[field].as_str()
         && !allowed.contains(&value)
     {
@@ -88,7 +94,11 @@ pub(super) fn one_of(errors: &mut Vec<FieldError>, object: &Value, path: &Path, 
 /// Refuses a number outside its bounds.
 pub(super) fn within(errors: &mut Vec<FieldError>, path: &Path, value: i64, least: i64, most: i64) {
     if !(least..=most).contains(&value) {
-        errors.push(FieldError::invalid(path, value, &format!("must be between {least} and {most}, inclusive")));
+        errors.push(FieldError::invalid(
+            path,
+            value,
+            &format!("must be between {least} and {most}, inclusive"),
+        ));
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) fn check<'v>(errors: &mut Vec<FieldError>, spec: &'v Value, path: &Pa
 }
 
 fn source(errors: &mut Vec<FieldError>, volume: &Value, path: &Path) {
-    let sources: Vec<_> = volume.as_object().into_iter().flatten().filter(|(key, _)| *key != "name").collect();
+    let sources: Vec<_> =
+        volume.as_object().into_iter().flatten().filter(|(key, _)| *key != "name").collect();
     if sources.is_empty() {
         errors.push(FieldError::required(path, "must specify a volume type"));
     }
@@ -73,16 +74,8 @@ fn host_path(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
         "" => errors.push(FieldError::required(&path.field("path"), "")),
         value => no_backsteps(errors, &path.field("path"), value),
     }
-    let types = [
-        "",
-        "BlockDevice",
-        "CharDevice",
-        "Directory",
-        "DirectoryOrCreate",
-        "File",
-        "FileOrCreate",
-        "Socket",
-    ];
+    let types =
+        ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
     one_of(errors, source, path, "type", &types);
 }
 

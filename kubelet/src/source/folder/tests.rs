@@ -1,7 +1,9 @@
 use super::*;
 
 fn manifest(name: &str, image: &str) -> String {
-    format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: {image}}}]}}\n")
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: {image}}}]}}\n"
+    )
 }
 
 /// What the events say, without paths' folders and UIDs: `set a-n`, `gone`, `bad b.yaml`.

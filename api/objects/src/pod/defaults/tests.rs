@@ -77,7 +77,10 @@ fn requests_follow_limits_and_quantities_become_canonical() {
         ],
     }}));
     let resources = |index: usize| &pod["spec"]["containers"][index]["resources"];
-    assert_eq!(resources(0), &json!({"limits": {"cpu": "500m"}, "requests": {"cpu": "500m", "memory": "1Mi"}}));
+    assert_eq!(
+        resources(0),
+        &json!({"limits": {"cpu": "500m"}, "requests": {"cpu": "500m", "memory": "1Mi"}})
+    );
     assert_eq!(resources(1), &json!({"requests": {"cpu": "1"}}));
     assert_eq!(pod["spec"]["resources"]["requests"], json!({"cpu": "1500m", "memory": "1Mi"}));
     assert_eq!(pod["spec"]["resources"]["limits"], json!({"cpu": "2", "memory": "1Gi"}));

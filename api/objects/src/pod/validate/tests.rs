@@ -26,11 +26,17 @@ fn a_good_pod_has_nothing_wrong() {
 fn what_is_missing_is_named_with_its_path() {
     assert_eq!(wrong(json!({})), ["spec.containers: Required value"]);
     let errors = wrong(json!({"containers": [{"name": "c"}], "initContainers": [{"image": "i"}]}));
-    assert_eq!(errors, ["spec.containers[0].image: Required value", "spec.initContainers[0].name: Required value"]);
+    assert_eq!(
+        errors,
+        ["spec.containers[0].image: Required value", "spec.initContainers[0].name: Required value"]
+    );
     let errors: Vec<_> = validate(&json!({})).iter().map(ToString::to_string).collect();
     assert_eq!(
         errors,
-        ["metadata.name: Required value: name or generateName is required", "spec.containers: Required value"]
+        [
+            "metadata.name: Required value: name or generateName is required",
+            "spec.containers: Required value"
+        ]
     );
 }
 
@@ -38,18 +44,51 @@ fn what_is_missing_is_named_with_its_path() {
 fn each_rule_has_the_apis_sentence() {
     let at = "spec.containers[0].";
     for (more, want) in [
-        (json!({"imagePullPolicy": "X"}), r#"imagePullPolicy: Unsupported value: "X": supported values: "Always", "IfNotPresent", "Never""#),
-        (json!({"ports": [{"containerPort": 70000}]}), "ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive"),
-        (json!({"env": [{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}), r#"env[0].valueFrom: Invalid value: "": may not be specified when `value` is not empty"#),
-        (json!({"env": [{"name": "A", "valueFrom": {"resourceFieldRef": {}}}]}), "env[0].valueFrom.resourceFieldRef.resource: Required value"),
-        (json!({"volumeMounts": [{"name": "w", "mountPath": "/w"}]}), r#"volumeMounts[0].name: Not found: "w""#),
-        (json!({"volumeMounts": [{"name": "v", "mountPath": "/w", "subPath": "../x"}]}), r#"volumeMounts[0].subPath: Invalid value: "../x": must not contain '..'"#),
-        (json!({"volumeMounts": [{"name": "v", "mountPath": "/w", "mountPropagation": "Bidirectional"}]}), "volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers"),
+        (
+            json!({"imagePullPolicy": "X"}),
+            r#"imagePullPolicy: Unsupported value: "X": supported values: "Always", "IfNotPresent", "Never""#,
+        ),
+        (
+            json!({"ports": [{"containerPort": 70000}]}),
+            "ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
+        ),
+        (
+            json!({"env": [{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}),
+            r#"env[0].valueFrom: Invalid value: "": may not be specified when `value` is not empty"#,
+        ),
+        (
+            json!({"env": [{"name": "A", "valueFrom": {"resourceFieldRef": {}}}]}),
+            "env[0].valueFrom.resourceFieldRef.resource: Required value",
+        ),
+        (
+            json!({"volumeMounts": [{"name": "w", "mountPath": "/w"}]}),
+            r#"volumeMounts[0].name: Not found: "w""#,
+        ),
+        (
+            json!({"volumeMounts": [{"name": "v", "mountPath": "/w", "subPath": "../x"}]}),
+            r#"volumeMounts[0].subPath: Invalid value: "../x": must not contain '..'"#,
+        ),
+        (
+            json!({"volumeMounts": [{"name": "v", "mountPath": "/w", "mountPropagation": "Bidirectional"}]}),
+            "volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers",
+        ),
         (json!({"livenessProbe": {}}), "livenessProbe: Required value: must specify a handler type"),
-        (json!({"livenessProbe": {"tcpSocket": {"port": 0}}}), "livenessProbe.tcpSocket.port: Invalid value: 0: must be between 1 and 65535, inclusive"),
-        (json!({"resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}}), r#"resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1"#),
-        (json!({"resources": {"limits": {"cpu": "x"}}}), r#"resources.limits[cpu]: Invalid value: "x": quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"#),
-        (json!({"securityContext": {"privileged": true, "allowPrivilegeEscalation": false}}), "securityContext.allowPrivilegeEscalation: Invalid value: false: cannot set `allowPrivilegeEscalation` to false and `privileged` to true"),
+        (
+            json!({"livenessProbe": {"tcpSocket": {"port": 0}}}),
+            "livenessProbe.tcpSocket.port: Invalid value: 0: must be between 1 and 65535, inclusive",
+        ),
+        (
+            json!({"resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}}),
+            r#"resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1"#,
+        ),
+        (
+            json!({"resources": {"limits": {"cpu": "x"}}}),
+            r#"resources.limits[cpu]: Invalid value: "x": quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"#,
+        ),
+        (
+            json!({"securityContext": {"privileged": true, "allowPrivilegeEscalation": false}}),
+            "securityContext.allowPrivilegeEscalation: Invalid value: false: cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+        ),
     ] {
         let errors = container(more.clone());
         assert!(errors.contains(&format!("{at}{want}")), "{more} gives {errors:?}");
