@@ -173,7 +173,7 @@ impl Layers {
         let fed = feed(&mut child, source, blob, progress).await;
         // A child that has refused says why; that its input broke off is only the consequence.
         if let Err(error) = fed {
-            let broken_pipe = matches!(&error, ImageError::Io { .. });
+            let broken_pipe = matches!(&error, ImageError::Io { operation: TO_CHILD, .. });
             if !broken_pipe {
                 let _ = child.kill().await;
                 return Err(error);
@@ -236,6 +236,9 @@ impl Layers {
     }
 }
 
+/// What fails when the child has ended; reading a layer from a file fails with the same kind of error.
+const TO_CHILD: &str = "writing to";
+
 /// 128 bits of a digest: enough to name it on one machine.
 fn short(diff_id: &str) -> String {
     diff_id.trim_start_matches("sha256:").chars().take(32).collect()
@@ -248,7 +251,7 @@ async fn feed(
     blob: &Descriptor,
     progress: &Listener,
 ) -> Result<(), ImageError> {
-    let pipe = || ImageError::io("writing to", "the unpacking child");
+    let pipe = || ImageError::io(TO_CHILD, "the unpacking child");
     let mut input = child.stdin.take().ok_or_else(|| pipe()(io::ErrorKind::BrokenPipe.into()))?;
     let mut hasher = Hasher::new();
     let mut read = 0;

@@ -43,7 +43,7 @@ impl Snapshots {
         if !layers.have_all(image.diff_ids()) {
             return Err(ImageError::NotFound { reference: image.id().into() });
         }
-        let mut lower: Vec<PathBuf> = image.diff_ids().iter().rev().map(|id| layers.folder(id)).collect();
+        let mut lower: Vec<PathBuf> = stack(image.diff_ids()).map(|id| layers.folder(id)).collect();
         if lower.is_empty() {
             // overlay wants at least one; an image from scratch has none.
             let empty = folder.join("empty");
@@ -90,6 +90,12 @@ impl Snapshots {
     fn folder(&self, container: &str) -> PathBuf {
         self.store.layers().containers().join(container)
     }
+}
+
+/// The layers as overlay wants them, the uppermost first. Images often hold one layer several times (an empty one
+/// above all), and overlay refuses that with ELOOP; whatever a lower copy holds, the upper one holds as well.
+fn stack(diff_ids: &[String]) -> impl Iterator<Item = &String> {
+    diff_ids.iter().enumerate().rev().filter(|(at, id)| !diff_ids[at + 1..].contains(id)).map(|(_, id)| id)
 }
 
 /// Mounts without a limit on the number of layers where the kernel can (6.5), and within a page of options else.
@@ -149,4 +155,18 @@ fn usage(folder: &Path) -> (u64, u64) {
         }
     }
     total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_that_comes_twice_is_mounted_once_where_it_is_uppermost() {
+        for (layers, mounted) in [("a b c", "c b a"), ("a b a", "a b"), ("e a e b e", "e b a"), ("", "")] {
+            let ids: Vec<String> = layers.split_whitespace().map(str::to_owned).collect();
+            let stacked: Vec<&str> = stack(&ids).map(String::as_str).collect();
+            assert_eq!(stacked, mounted.split_whitespace().collect::<Vec<_>>(), "{layers}");
+        }
+    }
 }

@@ -24,7 +24,7 @@ pub(super) struct Extractor {
     most_entries: u64,
     bytes: u64,
     /// Their times are set last: making a file in a folder changes the folder's.
-    folder_times: Vec<(PathBuf, i64)>,
+    folder_times: Vec<(PathBuf, Timespec)>,
 }
 
 /// Where an entry goes: the folder it lies in, and its name there. `None` is the root itself.
@@ -47,16 +47,20 @@ impl Extractor {
 
     /// Sets what had to wait; returns bytes and entries.
     pub(super) fn finish(self) -> Result<(u64, u64), String> {
-        for (path, seconds) in self.folder_times.iter().rev() {
+        for (path, modified) in self.folder_times.iter().rev() {
             // A later entry may have put something else there.
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
             let Ok(folder) = self.root.open_at(path, flags, Mode::empty()) else { continue };
-            rustix::fs::futimens(&folder, &times(*seconds)).map_err(|e| format!("{}: {e}", path.display()))?;
+            rustix::fs::futimens(&folder, &times(*modified)).map_err(|e| format!("{}: {e}", path.display()))?;
         }
         Ok((self.bytes, self.entries))
     }
 
     fn make<R: Read>(&mut self, name: &[u8], entry: &mut Entry<'_, R>) -> Result<(), Refused> {
+        // Such an entry's data begins with a map, under another name than the file's. The older form is read.
+        if extension(entry, |key| key.starts_with(b"GNU.sparse."))?.is_some() {
+            return Err(Refused::Text("a sparse file in the PAX format"));
+        }
         let Some((parent, name)) = place(name)? else {
             let folder = self.root.open_at(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
             return attributes(&folder, entry);
@@ -96,7 +100,7 @@ impl Extractor {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let made = rustix::fs::openat(folder, name, flags, Mode::empty())?;
                 attributes(&made, entry)?;
-                self.folder_times.push((parent.join(OsStr::from_bytes(name)), seconds(entry)));
+                self.folder_times.push((parent.join(OsStr::from_bytes(name)), modified(entry)?));
                 Ok(())
             }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
@@ -106,7 +110,7 @@ impl Extractor {
                 self.bytes += io::copy(entry, &mut file)?;
                 let made = OwnedFd::from(file);
                 attributes(&made, entry)?;
-                rustix::fs::futimens(&made, &times(seconds(entry)))?;
+                rustix::fs::futimens(&made, &times(modified(entry)?))?;
                 Ok(())
             }
             EntryType::Link => {
@@ -120,7 +124,7 @@ impl Extractor {
                 rustix::fs::symlinkat(&*target, folder, name)?;
                 owner_at(folder, name, entry)?;
                 let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-                Ok(rustix::fs::utimensat(folder, name, &times(seconds(entry)), nofollow)?)
+                Ok(rustix::fs::utimensat(folder, name, &times(modified(entry)?), nofollow)?)
             }
             EntryType::Char | EntryType::Block | EntryType::Fifo => {
                 let number = |part: io::Result<Option<u32>>| part.map(Option::unwrap_or_default);
@@ -134,7 +138,9 @@ impl Extractor {
                 let device = rustix::fs::makedev(major, minor);
                 rustix::fs::mknodat(folder, name, kind, Mode::from_raw_mode(0o600), device)?;
                 owner_at(folder, name, entry)?;
-                Ok(rustix::fs::chmodat(folder, name, mode(entry)?, AtFlags::empty())?)
+                rustix::fs::chmodat(folder, name, mode(entry)?, AtFlags::empty())?;
+                let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+                Ok(rustix::fs::utimensat(folder, name, &times(modified(entry)?), nofollow)?)
             }
             // Comments of the archiver for everything that follows.
             EntryType::XGlobalHeader => Ok(()),
@@ -237,13 +243,68 @@ fn attributes<R: Read>(made: impl AsFd, entry: &mut Entry<'_, R>) -> Result<(), 
     Ok(())
 }
 
-fn seconds<R: Read>(entry: &Entry<'_, R>) -> i64 {
-    entry.header().mtime().ok().and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(0)
+/// The value of the first extended header whose key fits.
+fn extension<R: Read>(
+    entry: &mut Entry<'_, R>,
+    fits: impl Fn(&[u8]) -> bool,
+) -> Result<Option<Vec<u8>>, Refused> {
+    let Some(extensions) = entry.pax_extensions()? else { return Ok(None) };
+    for extension in extensions {
+        let extension = extension?;
+        if fits(extension.key_bytes()) {
+            return Ok(Some(extension.value_bytes().to_vec()));
+        }
+    }
+    Ok(None)
 }
 
-fn times(seconds: i64) -> Timestamps {
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ },
-        last_modification: Timespec { tv_sec: seconds, tv_nsec: 0 },
+/// When the file was last modified: with fractions of a second in an extended header, else in whole ones.
+fn modified<R: Read>(entry: &mut Entry<'_, R>) -> Result<Timespec, Refused> {
+    let exact = extension(entry, |key| key == b"mtime")?;
+    if let Some(time) = exact.as_deref().and_then(|value| str::from_utf8(value).ok()).and_then(decimal_time) {
+        return Ok(time);
+    }
+    let seconds = entry.header().mtime().ok().and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(0);
+    Ok(Timespec { tv_sec: seconds, tv_nsec: 0 })
+}
+
+/// `1600000000.25`, as PAX writes times.
+fn decimal_time(text: &str) -> Option<Timespec> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let nanoseconds: i64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    let whole: i64 = seconds.parse().ok()?;
+    Some(match seconds.starts_with('-') && nanoseconds > 0 {
+        // The kernel counts fractions forward.
+        true => Timespec { tv_sec: whole.checked_sub(1)?, tv_nsec: (1_000_000_000 - nanoseconds) as _ },
+        false => Timespec { tv_sec: whole, tv_nsec: nanoseconds as _ },
+    })
+}
+
+fn times(modified: Timespec) -> Timestamps {
+    Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ }, last_modification: modified }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pax_times_have_fractions_also_before_1970() {
+        for (text, expected) in [
+            ("1600000000.25", Some((1_600_000_000, 250_000_000))),
+            ("7", Some((7, 0))),
+            ("1.123456789123", Some((1, 123_456_789))),
+            ("-1.5", Some((-2, 500_000_000))),
+            ("-3", Some((-3, 0))),
+            ("1.-5", None),
+            ("x", None),
+            ("", None),
+        ] {
+            let found = decimal_time(text).map(|time| (time.tv_sec, time.tv_nsec));
+            assert_eq!(found, expected, "{text:?}");
+        }
     }
 }
