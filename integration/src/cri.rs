@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use api_cri::images::images_client::ImagesClient;
 use api_cri::v1::image_service_client::ImageServiceClient;
 use api_cri::v1::runtime_service_client::RuntimeServiceClient;
 use hyper_util::rt::TokioIo;
@@ -15,6 +16,8 @@ pub struct Cri {
     pub runtime: RuntimeServiceClient<Channel>,
     /// Images.
     pub images: ImageServiceClient<Channel>,
+    /// Pulls and imports with progress; `orlop cri` only.
+    pub progress: ImagesClient<Channel>,
 }
 
 impl Cri {
@@ -31,6 +34,7 @@ impl Cri {
         Ok(Self {
             runtime: RuntimeServiceClient::new(channel.clone())
                 .max_decoding_message_size(api_cri::MAX_MESSAGE_BYTES),
+            progress: ImagesClient::new(channel.clone()),
             images: ImageServiceClient::new(channel).max_decoding_message_size(api_cri::MAX_MESSAGE_BYTES),
         })
     }
