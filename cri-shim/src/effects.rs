@@ -278,6 +278,7 @@ impl Performer {
     fn perform_at_once(&self, effect: Effect) -> Result<Outcome, Failure> {
         match effect {
             Effect::SaveSandbox(sandbox) => {
+                disk::make_dirs(&self.paths.sandbox(&sandbox.id))?;
                 disk::make_dirs(&self.paths.monitor(&sandbox.id))?;
                 disk::write_json(&self.paths.sandbox_file(&sandbox.id), &sandbox)?;
             }
@@ -303,7 +304,7 @@ impl Performer {
                 disk::remove_file(&path)?;
             }
             Effect::ForgetSandbox { sandbox } => {
-                disk::remove_file(&self.paths.socket(&sandbox))?;
+                disk::remove_dirs(&self.paths.monitor(&sandbox))?;
                 disk::remove_dirs(&self.paths.sandbox(&sandbox))?;
             }
             Effect::SaveContainer(container) => {
@@ -334,7 +335,7 @@ impl Performer {
         if let Some(folder) = pin(&config).and_then(Path::parent) {
             disk::make_dirs(folder)?;
         }
-        disk::make_dirs(&self.paths.sockets())?;
+        disk::make_dirs(&self.paths.monitors())?;
         let mut child = Command::new(&self.runtime)
             .arg("monitor")
             .current_dir("/")

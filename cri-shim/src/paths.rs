@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! STATE/boot-id                    the boot that the rest belongs to
-//! STATE/m/ID                       the monitor's socket (a short path: sun_path has 108 bytes)
-//! STATE/sandboxes/ID/sandbox.json  resolv.conf, hostname, shm/, monitor/, monitor.log
+//! STATE/m/ID/                      the monitor's own, its socket `s` among it (short paths: sun_path has 108 bytes)
+//! STATE/sandboxes/ID/sandbox.json  resolv.conf, hostname, shm/, monitor.log
 //! STATE/containers/ID/container.json  config.json and rootfs/ (the OCI bundle), exec/
 //! STATE/runtime/                   the OCI runtime's own
 //! ```
@@ -34,14 +34,14 @@ impl Paths {
         self.state.join("boot-id")
     }
 
-    /// All monitors' sockets.
-    pub(crate) fn sockets(&self) -> PathBuf {
+    /// All monitors' folders.
+    pub(crate) fn monitors(&self) -> PathBuf {
         self.state.join("m")
     }
 
-    /// A monitor's socket. Half an id is unique enough and keeps the path short.
+    /// A monitor's socket.
     pub(crate) fn socket(&self, sandbox: &str) -> PathBuf {
-        self.sockets().join(sandbox.get(..32).unwrap_or(sandbox))
+        self.monitor(sandbox).join("s")
     }
 
     /// All sandboxes.
@@ -59,9 +59,9 @@ impl Paths {
         self.sandbox(id).join("sandbox.json")
     }
 
-    /// The folder that a monitor owns.
+    /// The folder that a monitor owns. Half an id is unique enough and keeps the path short.
     pub(crate) fn monitor(&self, sandbox: &str) -> PathBuf {
-        self.sandbox(sandbox).join("monitor")
+        self.monitors().join(sandbox.get(..32).unwrap_or(sandbox))
     }
 
     /// What a monitor said before it was ready.

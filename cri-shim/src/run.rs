@@ -29,6 +29,8 @@ use crate::{Config, disk};
 
 /// How long one CNI plugin may run for one verb.
 const CNI_DEADLINE: Duration = Duration::from_secs(60);
+/// How long requests may take to end after the daemon was asked to.
+const DRAIN: Duration = Duration::from_secs(5);
 /// For the kill tests: `OPERATION:N` aborts after the Nth effect of that operation.
 const CRASH_AT: &str = "ORLOP_CRASH_AT";
 
@@ -86,10 +88,23 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         .add_service(ImageServiceServer::new(images.clone()).max_encoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(ImagesServer::new(images))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move { ends.cancelled().await });
+    // Streams end when asked to; before that, their end is a fault.
+    let broken = async {
+        let _ = streaming.await;
+        if shutdown.is_cancelled() {
+            std::future::pending().await
+        }
+    };
+    // A client that watches events never hangs up by itself.
+    let patience = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
     tokio::select! {
         served = serving => Ok(served?),
+        () = patience => Ok(()),
         _ = watching => Err(Error::Task("watching monitors")),
-        _ = streaming, if !shutdown.is_cancelled() => Err(Error::Task("serving streams")),
+        () = broken => Err(Error::Task("serving streams")),
     }
 }
 

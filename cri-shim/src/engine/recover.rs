@@ -25,7 +25,7 @@ impl Engine {
     /// Brings memory, disk and machine together. Returns how many pods were adopted.
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<usize, Failure> {
         let paths = self.performer.paths.clone();
-        for folder in [paths.sandboxes(), paths.containers(), paths.sockets(), paths.runtime()] {
+        for folder in [paths.sandboxes(), paths.containers(), paths.monitors(), paths.runtime()] {
             disk::make_dirs(&folder)?;
         }
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
@@ -54,6 +54,7 @@ impl Engine {
                 Err(error) => {
                     tracing::warn!(%error, "removing a sandbox without a record");
                     disk::unmount(&paths.pod_files(&name).shm)?;
+                    disk::remove_dirs(&paths.monitor(&name))?;
                     disk::remove_dirs(&paths.sandbox(&name))?;
                 }
             }
