@@ -3,11 +3,9 @@
 //! `GET /livez`, `GET /readyz` (503 with what is waited for), `GET /metrics` (Prometheus text),
 //! `PUT /log-level` with directives as its body.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -16,34 +14,6 @@ use axum::routing::{get, put};
 use tokio_util::sync::CancellationToken;
 
 use crate::{LogHandle, listen_unix};
-
-/// What a daemon still waits for, by name. Empty means ready.
-#[derive(Clone, Default)]
-pub struct Readiness(Arc<Mutex<BTreeMap<String, String>>>);
-
-impl Readiness {
-    /// Not ready because of `name`, with a reason for people.
-    pub fn waits_for(&self, name: &str, reason: impl Into<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), reason.into());
-    }
-
-    /// `name` is there.
-    pub fn has(&self, name: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-    }
-
-    /// One line per thing that is waited for; `None` when ready.
-    pub fn missing(&self) -> Option<String> {
-        let waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if waits.is_empty() {
-            return None;
-        }
-        Some(waits.iter().fold(String::new(), |mut text, (name, reason)| {
-            let _ = writeln!(text, "{name}: {reason}");
-            text
-        }))
-    }
-}
 
 /// The admin endpoint cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -55,12 +25,12 @@ pub struct AdminError {
 
 /// What the admin endpoint answers from.
 pub struct Admin {
-    /// For `/readyz`.
-    pub readiness: Readiness,
+    /// For `/readyz`: what is waited for, one line each, or nothing when ready.
+    pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// For `/log-level`.
     pub logs: LogHandle,
     /// Renders `/metrics` in the Prometheus text format.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 impl Admin {
@@ -81,9 +51,9 @@ impl Admin {
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
-    match admin.readiness.missing() {
-        None => (StatusCode::OK, "ok\n".into()),
-        Some(missing) => (StatusCode::SERVICE_UNAVAILABLE, missing),
+    match (admin.ready)() {
+        Ok(()) => (StatusCode::OK, "ok\n".into()),
+        Err(missing) => (StatusCode::SERVICE_UNAVAILABLE, missing),
     }
 }
 

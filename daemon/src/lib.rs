@@ -6,13 +6,15 @@ mod backoff;
 mod config;
 mod listen;
 mod log;
+mod metrics;
 mod shutdown;
 
-pub use admin::{Admin, AdminError, Readiness};
+pub use admin::{Admin, AdminError};
 pub use backoff::Backoff;
 pub use config::{ConfigError, load_toml};
 pub use listen::listen_unix;
 pub use log::{LogFormat, LogHandle, init_logs};
+pub use metrics::process_metrics;
 pub use shutdown::on_signals;
 /// Cancelled when the process was asked to end; every task of a daemon holds a child of it.
 pub use tokio_util::sync::CancellationToken;

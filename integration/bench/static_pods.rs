@@ -48,7 +48,7 @@ fn main() -> Result<()> {
         let name = format!("one-{round}");
         let start = Instant::now();
         appear(&manifests, &signs, &name)?;
-        wait_for_signs(&signs, &[name.clone()])?;
+        wait_for_signs(&signs, std::slice::from_ref(&name))?;
         times.push(start.elapsed());
         fs::remove_file(manifests.join(format!("{name}.yaml")))?;
         wait_until_gone(&before, round == 0)?;

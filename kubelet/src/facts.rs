@@ -96,7 +96,7 @@ fn hugepage_sizes() -> Vec<String> {
 
 fn size(bytes: u64) -> String {
     let units = [(30, "GB"), (20, "MB"), (10, "KB")];
-    let unit = units.iter().find(|(shift, _)| bytes >> shift > 0 && bytes % (1 << shift) == 0);
+    let unit = units.iter().find(|(shift, _)| bytes >> shift > 0 && bytes.is_multiple_of(1 << shift));
     unit.map_or(format!("{bytes}B"), |(shift, unit)| format!("{}{unit}", bytes >> shift))
 }
 

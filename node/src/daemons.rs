@@ -5,17 +5,20 @@ pub(crate) mod kubelet;
 pub(crate) mod up;
 
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use daemon::CancellationToken;
+use daemon::{Admin, CancellationToken};
 
 use crate::{Error, Global};
 
 /// Installs the log, starts the executor, and runs a daemon until it ends or a signal asks it to.
-fn serve<F, Fut>(global: &Global, run: F) -> Result<ExitCode, Error>
+///
+/// The admin endpoint is served at `admin` meanwhile; the daemon is ready when all of `sockets` take connections.
+fn serve<F, Fut>(global: &Global, admin: &Path, sockets: Vec<PathBuf>, run: F) -> Result<ExitCode, Error>
 where
-    F: FnOnce(CancellationToken, daemon::LogHandle) -> Fut,
+    F: FnOnce(CancellationToken) -> Fut,
     Fut: Future<Output = Result<(), Error>>,
 {
     let logs = daemon::init_logs(&global.log_level, global.log_format).map_err(Error::Usage)?;
@@ -27,9 +30,29 @@ where
         .map_err(|error| Error::failed(&error))?;
     executor.block_on(async {
         let shutdown = daemon::on_signals().map_err(|error| Error::failed(&error))?;
-        run(shutdown, logs).await
+        let endpoint = Admin {
+            ready: Box::new(move || all_accept(&sockets)),
+            logs,
+            metrics: Box::new(daemon::process_metrics),
+        };
+        let served = endpoint.serve(admin, shutdown.clone());
+        tokio::select! {
+            result = run(shutdown.clone()) => result,
+            // Until it is asked to end, an endpoint that ends is broken.
+            Err(error) = served => Err(Error::failed(&error)),
+        }
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names the sockets that take no connection.
+fn all_accept(sockets: &[PathBuf]) -> Result<(), String> {
+    let missing: String = sockets
+        .iter()
+        .filter_map(|socket| Some((socket, UnixStream::connect(socket).err()?)))
+        .map(|(socket, error)| format!("{}: {error}\n", socket.display()))
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(missing) }
 }
 
 /// Makes a folder that only root may enter, with its parents.

@@ -107,6 +107,11 @@ impl Layout {
         self.run.join("cri.sock")
     }
 
+    /// The admin endpoint of `up`.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.run.join("admin.sock")
+    }
+
     /// The CRI daemon's admin endpoint.
     pub(crate) fn cri_admin_socket(&self) -> PathBuf {
         self.run.join("cri-admin.sock")

@@ -215,10 +215,10 @@ fn read_resolv_conf(path: &std::path::Path) -> Result<Dns, Error> {
     for line in text.lines() {
         let mut words = line.split_whitespace();
         let key = words.next().unwrap_or_default();
-        let values = words.map(str::to_owned);
+        let mut values = words.map(str::to_owned);
         match key {
             "nameserver" => dns.nameservers.extend(values.take(1)),
-            "domain" => dns.domain = values.last().unwrap_or_default(),
+            "domain" => dns.domain = values.next_back().unwrap_or_default(),
             "search" => dns.search.extend(values),
             "options" => dns.options.extend(values),
             _ => {}

@@ -67,7 +67,8 @@ mod tests {
     #[test]
     fn parts_of_a_long_line_join() {
         let parts = [&b"2026-01-02T03:04:05Z stderr P ab\n"[..], b"2026-01-02T03:04:05Z stderr F c\n"];
-        let joined: Vec<u8> = parts.iter().flat_map(|part| Line::parse(part).unwrap().render(false)).collect();
+        let joined: Vec<u8> =
+            parts.iter().flat_map(|part| Line::parse(part).unwrap().render(false)).collect();
         assert_eq!(joined, b"abc\n");
     }
 
@@ -78,7 +79,9 @@ mod tests {
 
     #[test]
     fn what_no_runtime_writes_is_refused() {
-        for bytes in [&b""[..], b"hello", b"2026-01-02T03:04:05Z stdin F x", b"2026-01-02T03:04:05Z stdout Q x"] {
+        for bytes in
+            [&b""[..], b"hello", b"2026-01-02T03:04:05Z stdin F x", b"2026-01-02T03:04:05Z stdout Q x"]
+        {
             assert_eq!(Line::parse(bytes), None);
         }
     }

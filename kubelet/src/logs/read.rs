@@ -101,7 +101,11 @@ impl Output<'_> {
 }
 
 /// Passes on all complete lines; `line` keeps the beginning of one that is still being written.
-fn drain(reader: &mut BufReader<File>, line: &mut Vec<u8>, output: &mut Output<'_>) -> io::Result<ControlFlow<()>> {
+fn drain(
+    reader: &mut BufReader<File>,
+    line: &mut Vec<u8>,
+    output: &mut Output<'_>,
+) -> io::Result<ControlFlow<()>> {
     loop {
         let room = LONGEST_LINE.saturating_sub(line.len() as u64).max(1);
         if reader.by_ref().take(room).read_until(b'\n', line)? == 0 {
@@ -224,7 +228,8 @@ mod tests {
 
     #[test]
     fn since_a_time() {
-        let options = LogOptions { since: Some("2026-01-02T03:04:02Z".parse().unwrap()), ..LogOptions::default() };
+        let options =
+            LogOptions { since: Some("2026-01-02T03:04:02Z".parse().unwrap()), ..LogOptions::default() };
         assert_eq!(shown(&three(), options), "two\nthree\n");
     }
 

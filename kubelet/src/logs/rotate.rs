@@ -59,7 +59,8 @@ struct Plan {
 
 /// What becomes of the rotated files when one more is about to join them. Their names sort by age.
 fn plan(rotated: &[PathBuf], max_files: usize) -> Plan {
-    let ends_with = |file: &Path, ending: &str| file.as_os_str().as_encoded_bytes().ends_with(ending.as_bytes());
+    let ends_with =
+        |file: &Path, ending: &str| file.as_os_str().as_encoded_bytes().ends_with(ending.as_bytes());
     // What a kill left of an unfinished compression; the original is still there.
     let (mut remove, mut kept): (Vec<_>, Vec<_>) =
         rotated.iter().cloned().partition(|file| ends_with(file, UNFINISHED));
@@ -143,7 +144,10 @@ mod tests {
         }
         let reopened = || fs::write(&log, "");
         assert!(rotate(&log, POLICY, now(), reopened).unwrap());
-        assert_eq!(names(folder.path()), ["0.log", "0.log.20250102-000000.gz", "0.log.20260102-030405", "1.log"]);
+        assert_eq!(
+            names(folder.path()),
+            ["0.log", "0.log.20250102-000000.gz", "0.log.20260102-030405", "1.log"]
+        );
     }
 
     #[test]

@@ -33,9 +33,9 @@ impl Target<'_> {
             IntOrString::Int(number) => Some(*number),
             IntOrString::String(name) => {
                 let named = self.container.ports.iter().flatten();
-                let named =
+                let mut named =
                     named.filter(|port| port.name.as_ref() == Some(name)).map(|port| port.container_port);
-                named.last().or_else(|| name.parse().ok())
+                named.next_back().or_else(|| name.parse().ok())
             }
         };
         let number = number.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0);

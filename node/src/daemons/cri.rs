@@ -130,7 +130,9 @@ pub(crate) fn run(global: &Global, command: &Command) -> Result<ExitCode, Error>
     let layout = global.layout().map_err(|error| Error::failed(&error))?;
     let config = command.flags.config(&layout, command.config.as_ref())?;
     private_folder(&layout.run)?;
-    serve(global, |shutdown, _logs| async move {
+    let admin = config.admin.clone().unwrap_or_else(|| layout.cri_admin_socket());
+    let sockets = vec![config.listen.clone()];
+    serve(global, &admin, sockets, |shutdown| async move {
         cri_shim::run(config, shutdown).await.map_err(|error| Error::failed(&error))
     })
 }

@@ -63,7 +63,11 @@ pub(crate) struct Flags {
 impl Flags {
     /// The kubelet's configuration: flags over file over layout. Warnings of the file are returned, since the log is
     /// not there yet.
-    pub(super) fn config(&self, layout: &Layout, file: Option<&PathBuf>) -> Result<(Config, Vec<String>), Error> {
+    pub(super) fn config(
+        &self,
+        layout: &Layout,
+        file: Option<&PathBuf>,
+    ) -> Result<(Config, Vec<String>), Error> {
         let mut config = Config {
             container_runtime_endpoint: layout.cri_socket(),
             root_dir: layout.kubelet_root.clone(),
@@ -74,7 +78,8 @@ impl Flags {
             ..Config::default()
         };
         let usage = |error: &dyn std::fmt::Display| Error::Usage(error.to_string());
-        let warnings = file.map_or(Ok(Vec::new()), |path| config.apply_file(path)).map_err(|error| usage(&error))?;
+        let warnings =
+            file.map_or(Ok(Vec::new()), |path| config.apply_file(path)).map_err(|error| usage(&error))?;
         let Self {
             container_runtime_endpoint,
             image_service_endpoint,
@@ -92,7 +97,10 @@ impl Flags {
             let path = endpoint.map(|endpoint| kubelet::socket(&endpoint)).transpose();
             path.map_err(|error| Error::Usage(format!("--{flag}: {error}")))
         };
-        set(&mut config.container_runtime_endpoint, socket("container-runtime-endpoint", container_runtime_endpoint)?);
+        set(
+            &mut config.container_runtime_endpoint,
+            socket("container-runtime-endpoint", container_runtime_endpoint)?,
+        );
         config.image_service_endpoint =
             socket("image-service-endpoint", image_service_endpoint)?.or(config.image_service_endpoint);
         set(&mut config.root_dir, root_dir);
@@ -120,7 +128,8 @@ fn set<T>(field: &mut T, value: Option<T>) {
 /// The machine's name, as a Node's may be written.
 fn host_name() -> Result<String, Error> {
     let name = nix::unistd::gethostname().map_err(|errno| Error::Failed(format!("gethostname: {errno}")))?;
-    let name = name.into_string().map_err(|name| Error::Usage(format!("host name {name:?}: give --node-name")))?;
+    let name =
+        name.into_string().map_err(|name| Error::Usage(format!("host name {name:?}: give --node-name")))?;
     Ok(name.trim().to_ascii_lowercase())
 }
 
@@ -129,7 +138,9 @@ pub(crate) fn run(global: &Global, command: &Command) -> Result<ExitCode, Error>
     let layout = global.layout().map_err(|error| Error::failed(&error))?;
     let (config, warnings) = command.flags.config(&layout, command.config.as_ref())?;
     private_folder(&layout.run)?;
-    serve(global, |shutdown, _logs| async move {
+    let admin = layout.kubelet_admin_socket();
+    let sockets = vec![config.listen_socket.clone()];
+    serve(global, &admin, sockets, |shutdown| async move {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         kubelet::run(config, shutdown).await.map_err(|error| Error::failed(&error))
     })

@@ -58,7 +58,9 @@ pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
     let plugins = cri.cni_bin_dirs.first().cloned().unwrap_or_else(|| layout.cni_bin.clone());
     let provided = network::provide(&layout, &cri.cni_conf_dir, &plugins, &beside_this_program("orlop-cni"))
         .map_err(|error| Error::Failed(format!("bringing a pod network: {error}")))?;
-    serve(global, |shutdown, _logs| async move {
+    let admin = layout.admin_socket();
+    let sockets = vec![cri.listen.clone(), kubelet.listen_socket.clone()];
+    serve(global, &admin, sockets, |shutdown| async move {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         if let Some(file) = provided {
             tracing::info!(file = %file.display(), cidr = %layout.pod_cidr, "no CNI configuration found; wrote one");
