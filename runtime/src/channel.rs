@@ -111,21 +111,6 @@ pub(crate) fn send(socket: &OwnedFd, bytes: &[u8], fd: Option<&OwnedFd>) -> Resu
     Ok(())
 }
 
-/// Receives a descriptor over a stream socket; `None` when the other end closed it without sending one.
-pub(crate) fn receive_fd(socket: &OwnedFd) -> Result<Option<OwnedFd>> {
-    let mut bytes = [0; 256];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut buffers = [IoSliceMut::new(&mut bytes)];
-    rustix::net::recvmsg(socket, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)
-        .during("receive from", "socket")?;
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    Ok(fd)
-}
-
 fn encode(message: &Message) -> Vec<u8> {
     let with = |tag: u8, text: &[u8]| [&[tag], &text[..text.len().min(LONGEST)]].concat();
     match message {

@@ -34,7 +34,7 @@ pub(crate) fn set_size(master: &OwnedFd, size: Terminal) -> Result<()> {
 
 /// Takes the master that the process sent; `None` when it has no terminal and closed the socket.
 pub(crate) fn receive(socket: &OwnedFd) -> crate::error::Result<Option<OwnedFd>> {
-    Ok(crate::channel::receive_fd(socket)?)
+    Ok(sys::process::receive_terminal(socket)?)
 }
 
 /// Our own terminal in raw mode, as long as this lives: the container's does the editing.

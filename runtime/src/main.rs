@@ -62,6 +62,8 @@ fn main() -> ExitCode {
 
 /// The runc-style command line.
 fn runtime(args: &[String]) -> u8 {
+    // Where it is ignored, children vanish before they can be waited for.
+    sys::process::reset_signal(libc::SIGCHLD);
     let global = match Args::parse(GLOBAL, args.get(1..).unwrap_or_default(), true) {
         Ok(global) => global,
         Err(error) => {

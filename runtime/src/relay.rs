@@ -112,6 +112,7 @@ impl Drop for Relay {
 
 /// Undoes what [`Relay::new`] did, in the process that becomes the container's.
 pub(crate) fn unblock() -> sys::Result<()> {
+    sys::process::reset_signal(libc::SIGPIPE);
     SigSet::empty()
         .thread_set_mask()
         .map_err(|errno| SysError::new("unblock", "signals", Errno::from_raw_os_error(errno as i32)))

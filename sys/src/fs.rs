@@ -43,7 +43,8 @@ impl Root {
     /// Like [`resolve`](Self::resolve), but no component may be a symlink.
     pub fn resolve_plain(&self, path: &Path) -> Result<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        self.openat2(path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty(), resolve)
+        // Not O_NOFOLLOW: with it, a symlink at the end would be opened itself instead of being refused.
+        self.openat2(path, OFlags::PATH, Mode::empty(), resolve)
     }
 
     /// Opens a file inside the root.

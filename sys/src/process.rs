@@ -16,7 +16,9 @@ pub use credentials::{
     Capabilities, become_user, keep_capabilities, limit_bounding, set_capabilities, set_limit,
     set_not_dumpable,
 };
-pub use terminal::{open_terminal, set_controlling_terminal, set_terminal_size, terminal_size};
+pub use terminal::{
+    open_terminal, receive_terminal, set_controlling_terminal, set_terminal_size, terminal_size,
+};
 
 /// Which side of a clone3(2) this is.
 #[derive(Debug)]
@@ -172,6 +174,12 @@ pub fn execute_fd(program: &OwnedFd, args: &[CString], env: &[CString]) -> Errno
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// Gives a signal its default effect again (the standard library ignores SIGPIPE; a caller may ignore SIGCHLD).
+pub fn reset_signal(signal: i32) {
+    // SAFETY: SIG_DFL installs no handler.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
 /// One instruction of classic BPF.

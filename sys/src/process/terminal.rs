@@ -1,10 +1,13 @@
 //! Pseudo-terminals of a devpts instance that was made for a container.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::pty::OpenptFlags;
 
 use crate::fs::Root;
@@ -51,4 +54,19 @@ pub fn terminal_size(terminal: BorrowedFd<'_>) -> Option<(u16, u16)> {
     // SAFETY: TIOCGWINSZ writes one `winsize`, which outlives the call.
     let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
     (result == 0).then_some((size.ws_col, size.ws_row))
+}
+
+/// Receives a terminal's master over a stream socket (`--console-socket`); `None` when the other end closed it without sending one.
+pub fn receive_terminal(socket: impl AsFd) -> Result<Option<OwnedFd>> {
+    let mut bytes = [0; 256];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut buffers = [IoSliceMut::new(&mut bytes)];
+    rustix::net::recvmsg(socket, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)
+        .during("receive from", "socket")?;
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    Ok(fd)
 }
