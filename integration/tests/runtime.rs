@@ -1,0 +1,50 @@
+//! The OCI runtime as its callers see it: bundles in, processes out.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use integration::runner::{Test, main as run};
+
+#[path = "runtime/attacks.rs"]
+mod attacks;
+#[path = "runtime/bundle.rs"]
+mod bundle;
+#[path = "runtime/inside.rs"]
+mod inside;
+#[path = "runtime/life.rs"]
+mod life;
+#[path = "runtime/limits.rs"]
+mod limits;
+#[path = "runtime/peers.rs"]
+mod peers;
+
+const TESTS: &[Test] = &[
+    Test { name: "life_cycle", run: life::life_cycle },
+    Test { name: "exit_codes", run: life::exit_codes },
+    Test { name: "errors_in_the_words_of_peers", run: life::errors },
+    Test { name: "exec", run: life::exec },
+    Test { name: "hooks", run: life::hooks },
+    Test { name: "console_socket", run: life::console_socket },
+    Test { name: "process", run: inside::process },
+    Test { name: "namespaces", run: inside::namespaces },
+    Test { name: "file_systems", run: inside::file_systems },
+    Test { name: "mounts", run: inside::mounts },
+    Test { name: "seccomp", run: inside::seccomp },
+    Test { name: "user_namespace", run: inside::user_namespace },
+    Test { name: "descriptors", run: inside::descriptors },
+    Test { name: "limits_of_version_1", run: limits::version_1 },
+    Test { name: "version_2", run: limits::version_2 },
+    Test { name: "pause_and_update", run: limits::pause_and_update },
+    Test { name: "proc_and_dev_as_symlinks", run: attacks::symlinked_mount_points },
+    Test { name: "working_directory_outside", run: attacks::working_directory },
+    Test { name: "masks_behind_a_fake_null", run: attacks::fake_null },
+    Test { name: "host_binary_out_of_reach", run: attacks::host_binary },
+    Test { name: "mounts_stay_inside", run: attacks::mounts_stay_inside },
+    Test { name: "fake_terminal", run: attacks::fake_terminal },
+    Test { name: "under_podman", run: peers::podman },
+    Test { name: "under_containerd", run: peers::containerd },
+];
+
+fn main() -> ExitCode {
+    run(TESTS)
+}
