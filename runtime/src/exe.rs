@@ -41,8 +41,11 @@ fn is_protected() -> Result<bool> {
     let exe = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .during("open", path.display())?;
     let seals = SealFlags::WRITE | SealFlags::SEAL;
+    // The mark is inherited by other programs of ours, and the machine's own root may be an overlay: ours is
+    // attached nowhere, and so its files are at its root.
+    let detached = || std::fs::read_link(path).is_ok_and(|exe| exe.parent() == Some(Path::new("/")));
     Ok(rustix::fs::fcntl_get_seals(&exe).is_ok_and(|have| have.contains(seals))
-        || sys::fs::magic(&exe)? == OVERLAY)
+        || sys::fs::magic(&exe)? == OVERLAY && detached())
 }
 
 fn overlay() -> Result<OwnedFd> {

@@ -54,7 +54,14 @@ const GLOBAL: &[Flag] = &[
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
     match args.get(1).map(String::as_str) {
-        Some("monitor") => monitor::main(&args[2..]),
+        Some("monitor") => {
+            // Its pause process runs from the same file, and containers may see it.
+            if let Err(error) = exe::protect() {
+                let _ = writeln!(std::io::stderr(), "{error}");
+                return ExitCode::FAILURE;
+            }
+            monitor::main(&args[2..])
+        }
         Some("pause") => pause::main(),
         _ => ExitCode::from(runtime(&args)),
     }
