@@ -1,0 +1,92 @@
+//! What of a pod is on the machine: compared before and after, it must be the same.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use integration::runner::TestError;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::node::{Node, pids};
+
+/// Everything that a pod could leave behind, one line each.
+pub(crate) fn machine(node: &Node) -> Result<BTreeSet<String>, TestError> {
+    let mut all = BTreeSet::new();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    all.extend(mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| format!("mount {point}")));
+    for arguments in [&["-o", "link"][..], &["-o", "route"]] {
+        let output = Command::new("ip").args(arguments).output()?;
+        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+        // The state of the bridge follows its ports.
+        let names = lines.lines().filter_map(|line| line.split(" mtu").next()?.split('@').next().map(str::to_owned));
+        all.extend(names.map(|line| format!("link {}", line.split('<').next().unwrap_or(&line))));
+    }
+    let rules = Command::new("nft").args(["list", "ruleset"]).output()?;
+    all.extend(String::from_utf8_lossy(&rules.stdout).lines().map(|line| format!("nft {line}")));
+    for folder in ["netns", "leases/test", "cache/results", "state/sandboxes", "state/containers", "state/m", "state/runtime", "root/containers"] {
+        for entry in std::fs::read_dir(node.folder.join(folder)).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // host-local remembers the last address it gave, as the reference does.
+            if !name.starts_with("last_reserved_ip") && name != "lock" {
+                all.insert(format!("file {folder}/{name}"));
+            }
+        }
+    }
+    for folder in cgroups(&node.cgroup) {
+        for group in below(&folder) {
+            // Parents are the kubelet's to make and to remove; what carries an id is ours.
+            let id = group.file_name().is_some_and(|name| name.len() == 64);
+            if id {
+                all.insert(format!("cgroup {}", group.display()));
+            }
+            all.extend(pids(&group).iter().map(|pid| format!("process {pid} in {}", group.display())));
+        }
+    }
+    Ok(all)
+}
+
+/// What is there now and was not before, or the other way round.
+pub(crate) fn compare(before: &BTreeSet<String>, after: &BTreeSet<String>) -> Result<(), String> {
+    let differs: Vec<String> = after
+        .difference(before)
+        .map(|line| format!("left: {line}"))
+        .chain(before.difference(after).map(|line| format!("gone: {line}")))
+        .collect();
+    if differs.is_empty() { Ok(()) } else { Err(differs.join("\n")) }
+}
+
+fn cgroups(name: &str) -> Vec<PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    let trees = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    trees.chain([root.to_path_buf()]).map(|tree| tree.join(name)).filter(|folder| folder.is_dir()).collect()
+}
+
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut all = vec![folder.to_path_buf()];
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            all.extend(below(&entry.path()));
+        }
+    }
+    all
+}
+
+/// Ends every process of a test and removes its cgroups.
+pub(crate) fn end_all(cgroup: &str) {
+    let folders: Vec<PathBuf> = cgroups(cgroup).iter().flat_map(|folder| below(folder)).collect();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    loop {
+        let pids: BTreeSet<i32> = folders.iter().flat_map(|folder| pids(folder)).collect();
+        if pids.is_empty() || std::time::Instant::now() > deadline {
+            break;
+        }
+        for pid in pids {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    for folder in folders.iter().rev() {
+        let _ = std::fs::remove_dir(folder);
+    }
+}

@@ -1,0 +1,258 @@
+//! A machine with one CRI daemon, its image, and a bridge network.
+
+use std::collections::HashMap;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use api_cri::images::ImportRequest;
+use api_cri::images::images_client::ImagesClient;
+use api_cri::v1::{
+    ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, ContainerStatusRequest, CreateContainerRequest,
+    ImageSpec, LinuxContainerConfig, LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext,
+    NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata, RunPodSandboxRequest, StartContainerRequest,
+};
+use hyper_util::rt::TokioIo;
+use integration::cri::Cri;
+use integration::process::Daemon;
+use integration::runner::{TestError, skip};
+use integration::world;
+use serde_json::json;
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+use tonic::transport::Endpoint;
+
+pub(crate) const IMAGE: &str = "docker.io/library/busybox:1.35";
+const PLUGINS: [&str; 4] = ["bridge", "host-local", "loopback", "portmap"];
+
+/// The machine. Everything of it lies below `/run/t`, a tmpfs of this test alone, but for its cgroups.
+pub(crate) struct Node {
+    pub folder: PathBuf,
+    pub cgroup: String,
+    pub runtime: Runtime,
+    daemon: Option<Daemon>,
+}
+
+impl Node {
+    /// A machine whose daemon does not run yet.
+    pub(crate) fn new() -> Result<Self, TestError> {
+        for binary in ["orlop", "orlop-runtime", "orlop-cni"] {
+            if !world::bin(binary).exists() {
+                return skip(format!("{binary} is not built: run hack/build"));
+            }
+        }
+        let folder = PathBuf::from("/run/t");
+        for name in ["conf", "plugins", "logs"] {
+            std::fs::create_dir_all(folder.join(name))?;
+        }
+        for plugin in PLUGINS {
+            symlink(world::bin("orlop-cni"), folder.join("plugins").join(plugin))?;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { folder, cgroup: format!("orlop-test-{}", std::process::id()), runtime, daemon: None })
+    }
+
+    /// A machine with a network, a running daemon and an image.
+    pub(crate) fn ready() -> Result<Self, TestError> {
+        let mut node = Self::new()?;
+        node.configure_network()?;
+        node.start(&[])?;
+        node.import()?;
+        Ok(node)
+    }
+
+    pub(crate) fn configure_network(&self) -> Result<(), TestError> {
+        let list = json!({
+            "cniVersion": "1.0.0",
+            "name": "test",
+            "plugins": [{
+                "type": "bridge", "bridge": "orlopt0", "isGateway": true,
+                "ipam": {
+                    "type": "host-local",
+                    "dataDir": self.folder.join("leases"),
+                    "ranges": [[{ "subnet": "10.77.0.0/24" }]],
+                },
+            }],
+        });
+        std::fs::write(self.folder.join("conf/10-test.conflist"), list.to_string())?;
+        Ok(())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.join("cri.sock")
+    }
+
+    /// Starts the daemon and waits for its socket.
+    pub(crate) fn start(&mut self, env: &[(&str, &str)]) -> Result<(), TestError> {
+        let path = |name: &str| self.folder.join(name);
+        let mut command = Command::new(world::bin("orlop"));
+        command.args(["--data-dir"]).arg(path("data")).arg("cri");
+        for (flag, value) in [
+            ("--listen", path("cri.sock")),
+            ("--root", path("root")),
+            ("--state", path("state")),
+            ("--cni-conf-dir", path("conf")),
+            ("--cni-bin-dir", path("plugins")),
+            ("--cni-cache-dir", path("cache")),
+            ("--netns-dir", path("netns")),
+            ("--runtime", world::bin("orlop-runtime")),
+            ("--cri-admin", path("admin.sock")),
+            ("--cgroup-parent", PathBuf::from(format!("/{}", self.cgroup))),
+        ] {
+            command.arg(flag).arg(value);
+        }
+        command.envs(env.iter().copied());
+        let mut daemon = Daemon::spawn(command, &path("log"))?;
+        daemon.wait_for_socket(&self.socket())?;
+        self.daemon = Some(daemon);
+        Ok(())
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) -> Result<(), TestError> {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill()?;
+        }
+        Ok(())
+    }
+
+    /// What all daemons so far have written.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// A client.
+    pub(crate) fn client(&self) -> Result<Cri, TestError> {
+        Ok(self.runtime.block_on(Cri::connect(&self.socket()))?)
+    }
+
+    /// Imports busybox.
+    pub(crate) fn import(&self) -> Result<(), TestError> {
+        let images = self.folder.join("images");
+        let built = Command::new(world::repository().join("hack/test-images")).arg(&images).output()?;
+        if !built.status.success() {
+            return skip(format!("hack/test-images: {}", String::from_utf8_lossy(&built.stderr)));
+        }
+        let socket = self.socket();
+        self.runtime.block_on(async {
+            let channel = Endpoint::from_static("http://images")
+                .connect_with_connector(tower::service_fn(move |_| {
+                    let socket = socket.clone();
+                    async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+                }))
+                .await?;
+            let path = images.join("busybox").display().to_string();
+            let request = ImportRequest { path, names: vec![IMAGE.into()] };
+            let mut progress = ImagesClient::new(channel).import(request).await?.into_inner();
+            while progress.message().await?.is_some() {}
+            Ok(())
+        })
+    }
+
+    /// The configuration of a pod.
+    pub(crate) fn pod(&self, name: &str) -> PodSandboxConfig {
+        PodSandboxConfig {
+            metadata: Some(PodSandboxMetadata {
+                name: name.into(),
+                uid: format!("uid-{name}"),
+                namespace: "default".into(),
+                attempt: 0,
+            }),
+            hostname: name.into(),
+            log_directory: self.folder.join("logs").join(name).display().to_string(),
+            labels: HashMap::from([("app".into(), name.into())]),
+            linux: Some(LinuxPodSandboxConfig {
+                cgroup_parent: format!("/{}/pods/{name}", self.cgroup),
+                security_context: Some(LinuxSandboxSecurityContext {
+                    namespace_options: Some(own_pids()),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    /// Runs a pod.
+    pub(crate) fn run(&self, name: &str) -> Result<String, TestError> {
+        let request = RunPodSandboxRequest { config: Some(self.pod(name)), runtime_handler: String::new() };
+        let mut cri = self.client()?;
+        let answer = self.runtime.block_on(cri.runtime.run_pod_sandbox(request)).map_err(|status| self.told(&status))?;
+        Ok(answer.into_inner().pod_sandbox_id)
+    }
+
+    /// Creates a container that runs a shell script.
+    pub(crate) fn create(&self, pod: &str, sandbox: &str, name: &str, command: &[&str]) -> Result<String, TestError> {
+        let config = ContainerConfig {
+            metadata: Some(ContainerMetadata { name: name.into(), attempt: 0 }),
+            image: Some(ImageSpec { image: IMAGE.into(), ..Default::default() }),
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            log_path: format!("{name}.log"),
+            annotations: HashMap::from([("note".into(), "kept verbatim".into())]),
+            linux: Some(LinuxContainerConfig {
+                security_context: Some(LinuxContainerSecurityContext {
+                    namespace_options: Some(own_pids()),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let request = CreateContainerRequest {
+            pod_sandbox_id: sandbox.into(),
+            config: Some(config),
+            sandbox_config: Some(self.pod(pod)),
+        };
+        let mut cri = self.client()?;
+        let answer = self.runtime.block_on(cri.runtime.create_container(request)).map_err(|status| self.told(&status))?;
+        Ok(answer.into_inner().container_id)
+    }
+
+    /// Starts a container.
+    pub(crate) fn start_container(&self, id: &str) -> Result<(), TestError> {
+        let request = StartContainerRequest { container_id: id.into() };
+        let mut cri = self.client()?;
+        self.runtime.block_on(cri.runtime.start_container(request)).map_err(|status| self.told(&status))?;
+        Ok(())
+    }
+
+    /// A container's status.
+    pub(crate) fn status(&self, id: &str) -> Result<ContainerStatus, TestError> {
+        let request = ContainerStatusRequest { container_id: id.into(), verbose: false };
+        let mut cri = self.client()?;
+        let answer = self.runtime.block_on(cri.runtime.container_status(request)).map_err(|status| self.told(&status))?;
+        answer.into_inner().status.ok_or_else(|| TestError::Failed("no status".into()))
+    }
+
+    /// Waits until a container has ended.
+    pub(crate) fn ended(&self, id: &str) -> Result<ContainerStatus, TestError> {
+        integration::process::wait_for(Duration::from_secs(20), "the end of a container", || {
+            let status = self.status(id)?;
+            Ok((status.state() == ContainerState::ContainerExited).then_some(status))
+        })
+    }
+
+    /// An answer of the daemon with its log.
+    pub(crate) fn told(&self, status: &tonic::Status) -> TestError {
+        TestError::Failed(format!("{:?}: {}\n{}", status.code(), status.message(), self.log()))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Monitors outlive the daemon by design, and this test's must not outlive it.
+        drop(self.daemon.take());
+        crate::leftovers::end_all(&self.cgroup);
+    }
+}
+
+fn own_pids() -> NamespaceOption {
+    NamespaceOption { pid: NamespaceMode::Container.into(), ..Default::default() }
+}
+
+/// The pids in `cgroup.procs` of a folder.
+pub(crate) fn pids(folder: &Path) -> Vec<i32> {
+    let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
