@@ -388,12 +388,35 @@ impl Performer {
     }
 
     async fn delete(&self, sandbox: &str, container: String) -> Result<(), Failure> {
-        let Ok(monitor) = self.monitor(sandbox) else { return Ok(()) };
-        match monitor.request(Request::Delete { container }, &[]).await {
-            Ok(_) | Err(monitor::Error::Gone) => Ok(()),
+        let Ok(monitor) = self.monitor(sandbox) else { return self.delete_alone(&container).await };
+        match monitor.request(Request::Delete { container: container.clone() }, &[]).await {
+            Ok(_) => Ok(()),
             Err(error) if error.is(ErrorCode::NotFound) => Ok(()),
+            Err(monitor::Error::Gone) => self.delete_alone(&container).await,
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Lets the OCI runtime forget a container whose monitor is gone.
+    async fn delete_alone(&self, container: &str) -> Result<(), Failure> {
+        let failed = |why: String| Failure::internal(format!("deleting container {container}: {why}"));
+        if !self.paths.runtime().join(container).exists() {
+            return Ok(());
+        }
+        let root = self.paths.runtime();
+        let deleted = Command::new(&self.runtime)
+            .arg("--root")
+            .arg(root)
+            .args(["delete", "--force", container])
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        if deleted.status.success() {
+            return Ok(());
+        }
+        Err(failed(String::from_utf8_lossy(&deleted.stderr).trim().to_owned()))
     }
 }
 

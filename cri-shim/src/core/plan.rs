@@ -54,6 +54,13 @@ pub(crate) fn make_sandbox(sandbox: &Sandbox, around: &Surroundings<'_>) -> Vec<
     effects
 }
 
+/// What the monitor must forget before it can end: containers that have no process any more.
+pub(crate) fn forget_in_monitor<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec<Effect> {
+    containers
+        .map(|container| Effect::DeleteInMonitor { sandbox: container.sandbox.clone(), container: container.id.clone() })
+        .collect()
+}
+
 /// What of a sandbox must go before it counts as stopped.
 pub(crate) fn stop_sandbox(sandbox: &Sandbox, paths: &Paths) -> Vec<Effect> {
     let mut effects = Vec::new();

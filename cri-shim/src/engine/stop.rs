@@ -158,7 +158,9 @@ impl Engine {
         killed.into_iter().collect::<Result<(), Failure>>()?;
         let mut sandbox = self.state().sandbox(id)?.clone();
         let mut operation = self.performer.begin("StopPodSandbox");
-        let outcome = operation.perform_all(plan::stop_sandbox(&sandbox, &self.performer.paths)).await;
+        let mut effects = plan::forget_in_monitor(self.state().containers_of(id));
+        effects.extend(plan::stop_sandbox(&sandbox, &self.performer.paths));
+        let outcome = operation.perform_all(effects).await;
         sandbox.torn_down = outcome.is_ok();
         self.state().put_sandbox(sandbox.clone());
         operation.perform(Effect::SaveSandbox(Box::new(sandbox))).await?;

@@ -20,7 +20,8 @@ pub(crate) fn machine(node: &Node) -> Result<BTreeSet<String>, TestError> {
         let lines = String::from_utf8_lossy(&output.stdout).into_owned();
         // The state of the bridge follows its ports.
         let names = lines.lines().filter_map(|line| line.split(" mtu").next()?.split('@').next().map(str::to_owned));
-        all.extend(names.map(|line| format!("link {}", line.split('<').next().unwrap_or(&line))));
+        let steady = |line: String| line.split('<').next().unwrap_or_default().replace("linkdown", "").trim().to_owned();
+        all.extend(names.map(|line| format!("link {}", steady(line))));
     }
     let rules = Command::new("nft").args(["list", "ruleset"]).output()?;
     all.extend(String::from_utf8_lossy(&rules.stdout).lines().map(|line| format!("nft {line}")));
