@@ -66,7 +66,10 @@ pub(crate) fn remove_file(path: &Path) -> Result<(), Error> {
 pub(crate) fn unmount(path: &Path) -> Result<(), Error> {
     use rustix::io::Errno;
     loop {
-        match rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH | rustix::mount::UnmountFlags::NOFOLLOW) {
+        match rustix::mount::unmount(
+            path,
+            rustix::mount::UnmountFlags::DETACH | rustix::mount::UnmountFlags::NOFOLLOW,
+        ) {
             Ok(()) => {}
             Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
             Err(errno) => return Err(during("unmounting", path)(errno.into())),

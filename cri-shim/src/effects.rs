@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use api_monitor::{CreateRequest, ErrorCode, NamespaceSource, PodConfig, PodStatus, Reply, ReplyError, Request};
+use api_monitor::{
+    CreateRequest, ErrorCode, NamespaceSource, PodConfig, PodStatus, Reply, ReplyError, Request,
+};
 use oci_spec::runtime::Spec;
 use sys::cgroup::{Cgroup, Hierarchies};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -197,7 +199,9 @@ impl Operation<'_> {
         let mut first = Ok(());
         for effect in effects {
             // The record is what a later attempt, or a later daemon, knows the rest by.
-            if first.is_err() && matches!(effect, Effect::ForgetSandbox { .. } | Effect::ForgetContainer { .. }) {
+            if first.is_err()
+                && matches!(effect, Effect::ForgetSandbox { .. } | Effect::ForgetContainer { .. })
+            {
                 continue;
             }
             if let Err(failure) = self.perform(effect).await {
@@ -247,14 +251,18 @@ impl Performer {
     async fn perform(&self, effect: Effect) -> Result<Outcome, Failure> {
         self.count.fetch_add(1, Ordering::Relaxed);
         match effect {
-            Effect::SpawnMonitor(config) => self.spawn(*config).await.map(|pod| Outcome::Monitor(Box::new(pod))),
+            Effect::SpawnMonitor(config) => {
+                self.spawn(*config).await.map(|pod| Outcome::Monitor(Box::new(pod)))
+            }
             Effect::AttachNetwork(attachment) => {
                 let added = self.network.add(&attachment).await;
-                added.map(|ips| Outcome::Network(Box::new(ips))).map_err(|error| Failure::internal(error.to_string()))
+                added
+                    .map(|ips| Outcome::Network(Box::new(ips)))
+                    .map_err(|error| Failure::internal(error.to_string()))
             }
-            Effect::DetachNetwork(attachment) => {
-                done(self.network.del(&attachment).await.map_err(|error| Failure::internal(error.to_string())))
-            }
+            Effect::DetachNetwork(attachment) => done(
+                self.network.del(&attachment).await.map_err(|error| Failure::internal(error.to_string())),
+            ),
             Effect::EndMonitor { sandbox } => done(self.end(&sandbox).await),
             Effect::CreateInMonitor { sandbox, request } => {
                 match self.monitor(&sandbox)?.request(Request::Create(*request), &[]).await? {
@@ -288,7 +296,9 @@ impl Performer {
                 disk::write(&files.resolv_conf, resolv_conf.as_bytes())?;
                 disk::write(&files.hostname, hostname.as_bytes())?;
             }
-            Effect::MakeCgroup { path } => self.cgroup(&path).create().map_err(|error| Failure::internal(error.to_string()))?,
+            Effect::MakeCgroup { path } => {
+                self.cgroup(&path).create().map_err(|error| Failure::internal(error.to_string()))?
+            }
             Effect::RemoveCgroup { path } => {
                 let cgroup = self.cgroup(&path);
                 // Whoever is left in it keeps it from going.
@@ -314,7 +324,9 @@ impl Performer {
             Effect::MountRootfs { container, image } => {
                 self.rootfs.mount(&container, &image, &self.paths.rootfs(&container))?;
             }
-            Effect::UnmountRootfs { container } => self.rootfs.remove(&container, &self.paths.rootfs(&container))?,
+            Effect::UnmountRootfs { container } => {
+                self.rootfs.remove(&container, &self.paths.rootfs(&container))?
+            }
             Effect::MakeFolders(folders) => {
                 for folder in folders {
                     disk::make_dirs(&folder)?;
@@ -330,8 +342,11 @@ impl Performer {
     async fn spawn(&self, config: PodConfig) -> Result<PodStatus, Failure> {
         let log_path = self.paths.monitor_log(&config.id);
         let log = std::fs::File::create(&log_path).map_err(disk::during("making", &log_path))?;
-        let text = serde_json::to_vec(&config).map_err(|error| Failure::internal(format!("encoding a pod's configuration: {error}")))?;
-        let failed = |error: std::io::Error| Failure::internal(format!("starting {} monitor: {error}", self.runtime.display()));
+        let text = serde_json::to_vec(&config)
+            .map_err(|error| Failure::internal(format!("encoding a pod's configuration: {error}")))?;
+        let failed = |error: std::io::Error| {
+            Failure::internal(format!("starting {} monitor: {error}", self.runtime.display()))
+        };
         if let Some(folder) = pin(&config).and_then(Path::parent) {
             disk::make_dirs(folder)?;
         }
@@ -359,7 +374,10 @@ impl Performer {
             Ok(line) => line.map_err(failed)?,
             Err(_) => {
                 child.start_kill().map_err(failed)?;
-                return Err(Failure::internal(format!("the pod's monitor was not ready within {} seconds", SPAWN.as_secs())));
+                return Err(Failure::internal(format!(
+                    "the pod's monitor was not ready within {} seconds",
+                    SPAWN.as_secs()
+                )));
             }
         };
         if let Ok(refused) = serde_json::from_str::<ReplyError>(&line) {
@@ -367,7 +385,10 @@ impl Performer {
         }
         if serde_json::from_str::<PodStatus>(&line).is_err() {
             let said = std::fs::read_to_string(&log_path).unwrap_or_default();
-            return Err(Failure::internal(format!("the pod's monitor ended before it was ready: {}", said.trim())));
+            return Err(Failure::internal(format!(
+                "the pod's monitor ended before it was ready: {}",
+                said.trim()
+            )));
         }
         // From here on it is held by pidfd; tokio reaps it when it ends.
         Ok(self.connect(&config.id).await?)

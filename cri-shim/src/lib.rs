@@ -12,11 +12,11 @@ mod effects;
 mod engine;
 mod image;
 mod monitor;
+pub mod network;
 mod paths;
 mod rootfs;
-mod server;
-pub mod network;
 mod run;
+mod server;
 pub mod stream;
 #[doc(hidden)]
 pub mod translate;

@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api_monitor::{
-    ClientMessage, DecodeError, ErrorCode, Event, Exit, MAX_FDS, MAX_MESSAGE, PodStatus, Reply, ReplyError, Request,
-    ServerMessage, VERSION,
+    ClientMessage, DecodeError, ErrorCode, Event, Exit, MAX_FDS, MAX_MESSAGE, PodStatus, Reply, ReplyError,
+    Request, ServerMessage, VERSION,
 };
 use rustix::io::Errno;
 use rustix::net::{
@@ -111,7 +111,8 @@ impl Client {
         rustix::net::connect(&socket, &address).map_err(during("connecting"))?;
         // The pid is the listener's: it is alive, for otherwise the kernel would have refused the connection.
         let pid = rustix::net::sockopt::socket_peercred(&socket).map_err(during("asking the peer"))?.pid;
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(during("holding the peer"))?;
+        let pidfd =
+            rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(during("holding the peer"))?;
         let (socket, pidfd) = (watched(socket)?, watched(pidfd)?);
         let client = Arc::new(Self { socket, pidfd, next: AtomicU64::new(1), waiting: Mutex::default() });
         let reader = Arc::clone(&client);
@@ -281,10 +282,15 @@ impl Client {
     }
 }
 
-#[allow(deprecated, reason = "its unsafe successor guards against types that change their descriptor; OwnedFd does not")]
+#[allow(
+    deprecated,
+    reason = "its unsafe successor guards against types that change their descriptor; OwnedFd does not"
+)]
 fn watched(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
-    AsyncFd::try_new(fd)
-        .map_err(|error| Error::Socket { op: "watching", errno: Errno::from_io_error(&error.into_parts().1).unwrap_or(Errno::IO) })
+    AsyncFd::try_new(fd).map_err(|error| Error::Socket {
+        op: "watching",
+        errno: Errno::from_io_error(&error.into_parts().1).unwrap_or(Errno::IO),
+    })
 }
 
 /// One datagram; `None` at the end of the connection.

@@ -72,7 +72,11 @@ impl Paths {
     /// What a sandbox lends to its containers.
     pub(crate) fn pod_files(&self, sandbox: &str) -> PodFiles {
         let folder = self.sandbox(sandbox);
-        PodFiles { hostname: folder.join("hostname"), resolv_conf: folder.join("resolv.conf"), shm: folder.join("shm") }
+        PodFiles {
+            hostname: folder.join("hostname"),
+            resolv_conf: folder.join("resolv.conf"),
+            shm: folder.join("shm"),
+        }
     }
 
     /// All containers.

@@ -18,9 +18,9 @@ use tonic::transport::Server;
 use crate::core::failure::Failure;
 use crate::effects::Performer;
 use crate::engine::{self, Engine, Streams};
+use crate::image::ImageStore;
 use crate::network::{self, Network};
 use crate::paths::Paths;
-use crate::image::ImageStore;
 use crate::rootfs::{Rootfs, StoredImages};
 use crate::server::Service;
 use crate::server::image::Images;
@@ -78,16 +78,20 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let (streams, streaming) = StreamServer::start(address, backend, shutdown.clone())
         .await
         .map_err(|source| Error::Listen { path: address.to_string().into(), source })?;
-    let listener =
-        daemon::listen_unix(&config.listen).map_err(|source| Error::Listen { path: config.listen.clone(), source })?;
+    let listener = daemon::listen_unix(&config.listen)
+        .map_err(|source| Error::Listen { path: config.listen.clone(), source })?;
     tracing::info!(socket = %config.listen.display(), "serving CRI");
-    let runtime = RuntimeServiceServer::new(Service { engine, streams }).max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let runtime =
+        RuntimeServiceServer::new(Service { engine, streams }).max_encoding_message_size(MAX_MESSAGE_BYTES);
     let ends = shutdown.clone();
     let serving = Server::builder()
         .add_service(runtime)
         .add_service(ImageServiceServer::new(images.clone()).max_encoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(ImagesServer::new(images))
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move { ends.cancelled().await });
+        .serve_with_incoming_shutdown(
+            UnixListenerStream::new(listener),
+            async move { ends.cancelled().await },
+        );
     // Streams end when asked to; before that, their end is a fault.
     let broken = async {
         let _ = streaming.await;
@@ -116,7 +120,10 @@ async fn start(
     let hierarchies = Hierarchies::discover()?;
     let host = engine::host(&hierarchies);
     if let Some(lowest) = host.lowest_oom_score_adj {
-        tracing::warn!(lowest, "without CAP_SYS_RESOURCE no container gets a lower oom_score_adj than this daemon has");
+        tracing::warn!(
+            lowest,
+            "without CAP_SYS_RESOURCE no container gets a lower oom_score_adj than this daemon has"
+        );
     }
     let network = Network::new(network::Config {
         conf_dir: config.cni_conf_dir.clone(),

@@ -96,7 +96,11 @@ pub fn translate(
         sandbox: &sandbox,
         config: container,
         image: &image,
-        image_name: container.image.as_ref().map(|image| image.user_specified_image.as_str()).unwrap_or_default(),
+        image_name: container
+            .image
+            .as_ref()
+            .map(|image| image.user_specified_image.as_str())
+            .unwrap_or_default(),
         user: &user,
         host: &host,
         sources: &sources,

@@ -23,8 +23,10 @@ const GROUP: &str = "root:x:0:\npredefined:x:50000:default-user\n";
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let folder = std::env::var_os("ORLOP_GOLDEN")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/golden")), PathBuf::from);
+    let folder = std::env::var_os("ORLOP_GOLDEN").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/golden")),
+        PathBuf::from,
+    );
     let Ok(text) = std::fs::read_to_string(folder.join("pods.jsonl")) else {
         let skipped = Trial::test("ORLOP_GOLDEN names no recording", || Ok(())).with_ignored_flag(true);
         return libtest_mimic::run(&arguments, vec![skipped]).exit_code();
@@ -33,7 +35,8 @@ fn main() -> ExitCode {
     for line in text.lines() {
         let pod: Value = serde_json::from_str(line).unwrap_or_default();
         let name = pod["pod"]["metadata"]["name"].as_str().unwrap_or("a line that is no pod").to_owned();
-        let recorded = pod["containers"].as_array().is_some_and(|all| all.iter().any(|one| one["spec"].is_object()));
+        let recorded =
+            pod["containers"].as_array().is_some_and(|all| all.iter().any(|one| one["spec"].is_object()));
         // Five pods never got as far as a specification on the recording's host.
         trials.push(Trial::test(name, move || compare(&pod)).with_ignored_flag(!recorded));
     }
@@ -56,8 +59,18 @@ fn compare(pod: &Value) -> Result<(), Failed> {
         differ("status/user", &ours, &json!({"uid": theirs["uid"], "gid": theirs["gid"]}), &mut differences);
         let limits = status.resources.and_then(|resources| resources.linux).ok_or("no resources")?;
         let theirs = &recorded["status"]["resources"]["linux"];
-        differ("status/shares", &json!(limits.cpu_shares.to_string()), &theirs["cpuShares"], &mut differences);
-        differ("status/memory", &json!(limits.memory_limit_in_bytes.to_string()), &theirs["memoryLimitInBytes"], &mut differences);
+        differ(
+            "status/shares",
+            &json!(limits.cpu_shares.to_string()),
+            &theirs["cpuShares"],
+            &mut differences,
+        );
+        differ(
+            "status/memory",
+            &json!(limits.memory_limit_in_bytes.to_string()),
+            &theirs["memoryLimitInBytes"],
+            &mut differences,
+        );
         if !differences.is_empty() {
             return Err(differences.join("\n").into());
         }
@@ -68,7 +81,8 @@ fn compare(pod: &Value) -> Result<(), Failed> {
 fn recording(container: &Value) -> Recording {
     let capabilities = |number: u64| (0..=number).filter(|number| *number != 24).map(capability).collect();
     let devices = container["spec"]["linux"]["devices"].as_array().cloned().unwrap_or_default();
-    let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
+    let number =
+        |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
     let image = container["config"]["image"]["user_specified_image"].as_str().unwrap_or_default();
     Recording {
         hostname: "vm".into(),
@@ -138,7 +152,8 @@ fn prune(value: &Value) -> Option<Value> {
     match value {
         Value::Null | Value::Bool(false) => None,
         Value::Array(items) => {
-            let keys: BTreeSet<String> = items.iter().filter_map(prune).map(|item| item.to_string()).collect();
+            let keys: BTreeSet<String> =
+                items.iter().filter_map(prune).map(|item| item.to_string()).collect();
             (!keys.is_empty()).then(|| keys.into_iter().map(Value::String).collect())
         }
         Value::Object(fields) => {
@@ -157,12 +172,26 @@ fn differ(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
             let names: BTreeSet<_> = one.keys().chain(other.keys()).collect();
             for name in names {
                 let null = Value::Null;
-                differ(&format!("{path}/{name}"), one.get(name).unwrap_or(&null), other.get(name).unwrap_or(&null), found);
+                differ(
+                    &format!("{path}/{name}"),
+                    one.get(name).unwrap_or(&null),
+                    other.get(name).unwrap_or(&null),
+                    found,
+                );
             }
         }
         (Value::Array(one), Value::Array(other)) => {
-            found.extend(one.iter().filter(|item| !other.contains(item)).map(|item| format!("{path}: only ours {item}")));
-            found.extend(other.iter().filter(|item| !one.contains(item)).map(|item| format!("{path}: only theirs {item}")));
+            found.extend(
+                one.iter()
+                    .filter(|item| !other.contains(item))
+                    .map(|item| format!("{path}: only ours {item}")),
+            );
+            found.extend(
+                other
+                    .iter()
+                    .filter(|item| !one.contains(item))
+                    .map(|item| format!("{path}: only theirs {item}")),
+            );
         }
         _ if ours == theirs => {}
         _ => found.push(format!("{path}: ours {ours}, theirs {theirs}")),

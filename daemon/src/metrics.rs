@@ -14,10 +14,12 @@ pub fn process_metrics() -> String {
 
 fn render(stat: &str, status: &str, descriptors: usize) -> String {
     // The name may hold spaces: fields are counted from behind its closing parenthesis.
-    let fields: Vec<&str> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
+    let fields: Vec<&str> =
+        stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
     let ticks: u64 = fields.iter().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let resident = resident.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0);
+    let resident =
+        resident.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0);
     let mut text = String::new();
     let mut metric = |name: &str, kind: &str, value: f64| {
         let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");

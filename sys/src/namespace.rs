@@ -85,8 +85,8 @@ pub fn loopback_up() -> Result<()> {
         .during("socket", "lo")?;
     // SAFETY: all-zero is a valid `ifreq`: it is plain data.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name[0] = b'l'.cast_signed().into();
-    request.ifr_name[1] = b'o'.cast_signed().into();
+    request.ifr_name[0] = b'l'.cast_signed();
+    request.ifr_name[1] = b'o'.cast_signed();
     #[allow(clippy::cast_possible_truncation)] // IFF_UP | IFF_RUNNING is 0x41.
     {
         request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;

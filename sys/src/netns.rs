@@ -18,7 +18,7 @@ impl NetNs {
     pub fn open(path: &Path) -> io::Result<Self> {
         let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         const NSFS_MAGIC: i64 = 0x6e73_6673;
-        if i64::from(rustix::fs::fstatfs(&fd)?.f_type) != NSFS_MAGIC {
+        if rustix::fs::fstatfs(&fd)?.f_type != NSFS_MAGIC {
             return Err(rustix::io::Errno::INVAL.into());
         }
         Ok(Self(fd))

@@ -129,6 +129,7 @@ impl From<PidFd> for OwnedFd {
 }
 
 #[cfg(test)]
+#[expect(clippy::zombie_processes, reason = "reaping without std's wait is what is tested")]
 mod tests {
     use std::process::Command;
 

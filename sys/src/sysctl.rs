@@ -12,7 +12,7 @@ fn open(key: &str, flags: OFlags) -> io::Result<std::fs::File> {
     }
     let fd = rustix::fs::open(format!("/proc/sys/{key}"), flags | OFlags::CLOEXEC, Mode::empty())?;
     // Something else mounted over /proc/sys would take the write and change nothing.
-    if i64::from(rustix::fs::fstatfs(&fd)?.f_type) != PROC_MAGIC {
+    if rustix::fs::fstatfs(&fd)?.f_type != PROC_MAGIC {
         return Err(rustix::io::Errno::INVAL.into());
     }
     Ok(fd.into())

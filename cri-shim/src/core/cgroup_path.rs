@@ -20,7 +20,8 @@ pub(crate) fn parent(spelled: &str, default: &str) -> Result<String, Failure> {
         && let Some(stem) = last.strip_suffix(".slice")
         && path.len() == 1
     {
-        path = slices(stem).ok_or_else(|| Failure::invalid(format!("cgroup parent {spelled:?} is no slice's name")))?;
+        path = slices(stem)
+            .ok_or_else(|| Failure::invalid(format!("cgroup parent {spelled:?} is no slice's name")))?;
     }
     Ok(path.join("/"))
 }
@@ -54,7 +55,10 @@ mod tests {
             ("/kubepods/burstable/podx", "kubepods/burstable/podx"),
             ("kubepods//podx/", "kubepods/podx"),
             ("", "orlop"),
-            ("kubepods-burstable-podx.slice", "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podx.slice"),
+            (
+                "kubepods-burstable-podx.slice",
+                "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podx.slice",
+            ),
             ("/kubepods.slice/kubepods-podx.slice", "kubepods.slice/kubepods-podx.slice"),
             ("-.slice", ""),
         ] {

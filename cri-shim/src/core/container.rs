@@ -154,7 +154,12 @@ mod tests {
     #[test]
     fn the_reason_says_how_it_ended_and_memory_comes_first() {
         let exit = |code, oom_killed| Exit { code, signal: None, oom_killed, at: 5 };
-        for (exit, reason) in [(exit(0, false), "Completed"), (exit(3, false), "Error"), (exit(137, true), "OOMKilled"), (exit(0, true), "OOMKilled")] {
+        for (exit, reason) in [
+            (exit(0, false), "Completed"),
+            (exit(3, false), "Error"),
+            (exit(137, true), "OOMKilled"),
+            (exit(0, true), "OOMKilled"),
+        ] {
             assert_eq!(End::of(exit).reason, reason);
         }
     }

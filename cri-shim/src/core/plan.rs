@@ -57,7 +57,10 @@ pub(crate) fn make_sandbox(sandbox: &Sandbox, around: &Surroundings<'_>) -> Vec<
 /// What the monitor must forget before it can end: containers that have no process any more.
 pub(crate) fn forget_in_monitor<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec<Effect> {
     containers
-        .map(|container| Effect::DeleteInMonitor { sandbox: container.sandbox.clone(), container: container.id.clone() })
+        .map(|container| Effect::DeleteInMonitor {
+            sandbox: container.sandbox.clone(),
+            container: container.id.clone(),
+        })
         .collect()
 }
 

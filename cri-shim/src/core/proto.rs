@@ -11,7 +11,9 @@ pub(crate) fn serialize<M: Message, S: Serializer>(message: &M, serializer: S) -
 }
 
 /// For `#[serde(with = …)]`.
-pub(crate) fn deserialize<'de, M: Message + Default, D: Deserializer<'de>>(deserializer: D) -> Result<M, D::Error> {
+pub(crate) fn deserialize<'de, M: Message + Default, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<M, D::Error> {
     let text = String::deserialize(deserializer)?;
     let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
     M::decode(bytes.as_slice()).map_err(D::Error::custom)

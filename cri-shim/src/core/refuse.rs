@@ -3,18 +3,19 @@
 //! What is implemented and what is inert stands in the table of the test, which knows every field of the protocol.
 
 use api_cri::v1::{
-    ContainerConfig, LinuxContainerSecurityContext, LinuxSandboxSecurityContext, NamespaceMode, PodSandboxConfig,
-    Protocol, SecurityProfile, security_profile::ProfileType,
+    ContainerConfig, LinuxContainerSecurityContext, LinuxSandboxSecurityContext, NamespaceMode,
+    PodSandboxConfig, Protocol, SecurityProfile, security_profile::ProfileType,
 };
 
 use crate::core::failure::Failure;
 use crate::core::spec::Host;
 
-
 /// Checks a sandbox's configuration.
 pub(crate) fn sandbox(config: &PodSandboxConfig, handler: &str, host: &Host) -> Result<(), Failure> {
     let metadata = config.metadata.as_ref().ok_or_else(|| Failure::missing("config.metadata"))?;
-    for (field, value) in [("name", &metadata.name), ("namespace", &metadata.namespace), ("uid", &metadata.uid)] {
+    for (field, value) in
+        [("name", &metadata.name), ("namespace", &metadata.namespace), ("uid", &metadata.uid)]
+    {
         if value.is_empty() {
             return Err(Failure::missing(&format!("config.metadata.{field}")));
         }
@@ -42,7 +43,10 @@ fn sandbox_security(context: &LinuxSandboxSecurityContext, host: &Host) -> Resul
     if let Some(options) = &context.namespace_options {
         for (field, mode) in [("network", options.network()), ("ipc", options.ipc())] {
             if !matches!(mode, NamespaceMode::Pod | NamespaceMode::Node) {
-                return Err(Failure::invalid(format!("namespace_options.{field} cannot be {} for a sandbox", mode.as_str_name())));
+                return Err(Failure::invalid(format!(
+                    "namespace_options.{field} cannot be {} for a sandbox",
+                    mode.as_str_name()
+                )));
             }
         }
         user_namespace(options)?;
@@ -55,7 +59,10 @@ fn user_namespace(options: &api_cri::v1::NamespaceOption) -> Result<(), Failure>
     match user.mode() {
         NamespaceMode::Node => Ok(()),
         NamespaceMode::Pod => Err(Failure::refused("namespace_options.userns_options.mode POD")),
-        other => Err(Failure::invalid(format!("namespace_options.userns_options.mode cannot be {}", other.as_str_name()))),
+        other => Err(Failure::invalid(format!(
+            "namespace_options.userns_options.mode cannot be {}",
+            other.as_str_name()
+        ))),
     }
 }
 

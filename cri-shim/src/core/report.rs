@@ -1,9 +1,9 @@
 //! What clients are told of sandboxes and containers.
 
 use api_cri::v1::{
-    Container as Listed, ContainerAttributes, ContainerResources, ContainerState, ContainerStatus, ContainerUser,
-    ImageSpec, LinuxContainerUser, LinuxPodSandboxStatus, Namespace, NamespaceMode, PodIp, PodSandbox,
-    PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus, UserNamespace,
+    Container as Listed, ContainerAttributes, ContainerResources, ContainerState, ContainerStatus,
+    ContainerUser, ImageSpec, LinuxContainerUser, LinuxPodSandboxStatus, Namespace, NamespaceMode, PodIp,
+    PodSandbox, PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus, UserNamespace,
 };
 
 use crate::core::container::{Container, ContainerPhase};
@@ -31,7 +31,9 @@ pub(crate) fn container_state(container: &Container) -> ContainerState {
 /// For PodSandboxStatus and events.
 pub(crate) fn sandbox(sandbox: &Sandbox) -> PodSandboxStatus {
     let mut options = sandbox.namespaces();
-    options.userns_options.get_or_insert_with(|| UserNamespace { mode: NamespaceMode::Node.into(), ..Default::default() });
+    options
+        .userns_options
+        .get_or_insert_with(|| UserNamespace { mode: NamespaceMode::Node.into(), ..Default::default() });
     PodSandboxStatus {
         id: sandbox.id.clone(),
         metadata: sandbox.config.metadata.clone(),
@@ -70,7 +72,11 @@ pub(crate) fn listed_sandbox(sandbox: &Sandbox) -> PodSandbox {
 /// The image as the user wrote it, when the kubelet told us.
 fn image(container: &Container) -> ImageSpec {
     let asked = container.config.image.clone().unwrap_or_default();
-    let name = if asked.user_specified_image.is_empty() { asked.image.clone() } else { asked.user_specified_image.clone() };
+    let name = if asked.user_specified_image.is_empty() {
+        asked.image.clone()
+    } else {
+        asked.user_specified_image.clone()
+    };
     ImageSpec { image: name, ..asked }
 }
 

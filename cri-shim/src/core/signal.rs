@@ -10,11 +10,42 @@ pub(crate) const SIGTERM: i32 = 15;
 pub(crate) const SIGKILL: i32 = 9;
 
 const NAMES: &[(&str, i32)] = &[
-    ("ABRT", 6), ("ALRM", 14), ("BUS", 7), ("CHLD", 17), ("CLD", 17), ("CONT", 18), ("FPE", 8), ("HUP", 1), ("ILL", 4),
-    ("INT", 2), ("IO", 29), ("IOT", 6), ("KILL", 9), ("PIPE", 13), ("POLL", 29), ("PROF", 27), ("PWR", 30),
-    ("QUIT", 3), ("SEGV", 11), ("STKFLT", 16), ("STOP", 19), ("SYS", 31), ("TERM", 15), ("TRAP", 5), ("TSTP", 20),
-    ("TTIN", 21), ("TTOU", 22), ("URG", 23), ("USR1", 10), ("USR2", 12), ("VTALRM", 26), ("WINCH", 28), ("XCPU", 24),
-    ("XFSZ", 25), ("RTMIN", SIGRTMIN), ("RTMAX", SIGRTMAX),
+    ("ABRT", 6),
+    ("ALRM", 14),
+    ("BUS", 7),
+    ("CHLD", 17),
+    ("CLD", 17),
+    ("CONT", 18),
+    ("FPE", 8),
+    ("HUP", 1),
+    ("ILL", 4),
+    ("INT", 2),
+    ("IO", 29),
+    ("IOT", 6),
+    ("KILL", 9),
+    ("PIPE", 13),
+    ("POLL", 29),
+    ("PROF", 27),
+    ("PWR", 30),
+    ("QUIT", 3),
+    ("SEGV", 11),
+    ("STKFLT", 16),
+    ("STOP", 19),
+    ("SYS", 31),
+    ("TERM", 15),
+    ("TRAP", 5),
+    ("TSTP", 20),
+    ("TTIN", 21),
+    ("TTOU", 22),
+    ("URG", 23),
+    ("USR1", 10),
+    ("USR2", 12),
+    ("VTALRM", 26),
+    ("WINCH", 28),
+    ("XCPU", 24),
+    ("XFSZ", 25),
+    ("RTMIN", SIGRTMIN),
+    ("RTMAX", SIGRTMAX),
 ];
 
 /// The number of a signal that is spelled `15`, `TERM`, `SIGTERM`, `SIGRTMIN+3`, in any case.
@@ -27,7 +58,8 @@ pub(crate) fn number(spelled: &str) -> Option<i32> {
     if let Some((_, number)) = NAMES.iter().find(|(known, _)| *known == name) {
         return Some(*number);
     }
-    let (base, offset) = if let Some(offset) = name.strip_prefix("RTMIN+").or(name.strip_prefix("RTMINPLUS")) {
+    let (base, offset) = if let Some(offset) = name.strip_prefix("RTMIN+").or(name.strip_prefix("RTMINPLUS"))
+    {
         (SIGRTMIN, offset.parse::<i32>().ok()?)
     } else {
         let offset = name.strip_prefix("RTMAX-").or(name.strip_prefix("RTMAXMINUS"))?;
@@ -65,15 +97,24 @@ mod tests {
             let number = number(signal.as_str_name()).unwrap_or_else(|| panic!("{signal:?}"));
             // SIGCLD, SIGIOT and SIGPOLL are second names of the same number.
             let again = to_cri(number);
-            assert!(again == signal || super::number(again.as_str_name()) == Some(number), "{signal:?} {again:?}");
+            assert!(
+                again == signal || super::number(again.as_str_name()) == Some(number),
+                "{signal:?} {again:?}"
+            );
         }
     }
 
     #[test]
     fn images_spell_signals_in_many_ways() {
-        for (spelled, expected) in
-            [("SIGQUIT", Some(3)), ("quit", Some(3)), ("3", Some(3)), ("RTMIN+3", Some(37)), ("0", None), ("NOPE", None), ("RTMAX-40", None)]
-        {
+        for (spelled, expected) in [
+            ("SIGQUIT", Some(3)),
+            ("quit", Some(3)),
+            ("3", Some(3)),
+            ("RTMIN+3", Some(37)),
+            ("0", None),
+            ("NOPE", None),
+            ("RTMAX-40", None),
+        ] {
             assert_eq!(number(spelled), expected, "{spelled}");
         }
         assert_eq!(to_stop(Signal::RuntimeDefault, ""), SIGTERM);

@@ -73,8 +73,13 @@ impl State {
     /// Whether a sandbox of this name exists.
     pub(crate) fn twin_sandbox(&self, wanted: &Sandbox) -> Result<Twin, Failure> {
         let name = Sandbox::name(&wanted.config);
-        let Some(found) = self.names.get(&name).and_then(|id| self.sandboxes.get(id)) else { return Ok(Twin::None) };
-        if found.phase == SandboxPhase::Ready && found.config == wanted.config && found.handler == wanted.handler {
+        let Some(found) = self.names.get(&name).and_then(|id| self.sandboxes.get(id)) else {
+            return Ok(Twin::None);
+        };
+        if found.phase == SandboxPhase::Ready
+            && found.config == wanted.config
+            && found.handler == wanted.handler
+        {
             return Ok(Twin::Same(found.id.clone()));
         }
         Err(Failure::new(Code::AlreadyExists, format!("the sandbox name {name:?} belongs to {}", found.id)))
@@ -83,7 +88,9 @@ impl State {
     /// Whether a container of this name exists.
     pub(crate) fn twin_container(&self, wanted: &Container) -> Result<Twin, Failure> {
         let name = Container::name(&wanted.sandbox, &wanted.config);
-        let Some(found) = self.names.get(&name).and_then(|id| self.containers.get(id)) else { return Ok(Twin::None) };
+        let Some(found) = self.names.get(&name).and_then(|id| self.containers.get(id)) else {
+            return Ok(Twin::None);
+        };
         if found.phase == ContainerPhase::Created && found.config == wanted.config {
             return Ok(Twin::Same(found.id.clone()));
         }
@@ -141,14 +148,24 @@ impl State {
     }
 
     /// Changes what may change without changing the state.
-    pub(crate) fn change_container(&mut self, id: &str, change: impl FnOnce(&mut Container)) -> Option<Container> {
+    pub(crate) fn change_container(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut Container),
+    ) -> Option<Container> {
         let container = self.containers.get_mut(id)?;
         change(container);
         Some(container.clone())
     }
 
     /// The event of a sandbox or a container, with the whole pod as the kubelet wants it.
-    pub(crate) fn event(&self, kind: ContainerEventType, id: &str, sandbox: &str, at: i64) -> ContainerEventResponse {
+    pub(crate) fn event(
+        &self,
+        kind: ContainerEventType,
+        id: &str,
+        sandbox: &str,
+        at: i64,
+    ) -> ContainerEventResponse {
         ContainerEventResponse {
             container_id: id.to_owned(),
             container_event_type: kind.into(),

@@ -36,9 +36,14 @@ fn value(value: Option<u64>) -> Option<UInt64Value> {
 
 /// Time on CPUs, since the container began.
 pub(crate) fn cpu(files: &CgroupFiles, at: i64) -> Option<CpuUsage> {
-    let nanoseconds =
-        number(&files.cpuacct_usage).or_else(|| Some(field(&files.cpu_stat, "usage_usec")?.saturating_mul(1000)))?;
-    Some(CpuUsage { timestamp: at, usage_core_nano_seconds: value(Some(nanoseconds)), usage_nano_cores: None, psi: None })
+    let nanoseconds = number(&files.cpuacct_usage)
+        .or_else(|| Some(field(&files.cpu_stat, "usage_usec")?.saturating_mul(1000)))?;
+    Some(CpuUsage {
+        timestamp: at,
+        usage_core_nano_seconds: value(Some(nanoseconds)),
+        usage_nano_cores: None,
+        psi: None,
+    })
 }
 
 /// Memory: the working set is what cannot be reclaimed at once, as the kubelet's eviction counts it.

@@ -38,7 +38,9 @@ pub(crate) fn resolve(
     };
     let asked_group = context.run_as_group.as_ref().map(|gid| id("run_as_group", gid.value)).transpose()?;
     let spelled = match (asked, asked_group) {
-        (None, Some(_)) => return Err(Failure::invalid("run_as_group is set without run_as_user or run_as_username")),
+        (None, Some(_)) => {
+            return Err(Failure::invalid("run_as_group is set without run_as_user or run_as_username"));
+        }
         (Some(user), None) => user,
         (Some(user), Some(gid)) => format!("{user}:{gid}"),
         (None, None) => image_user.to_owned(),
@@ -63,7 +65,10 @@ pub(crate) fn resolve(
 
 fn id(field: &str, value: i64) -> Result<u32, Failure> {
     // 2^32-1 means "leave as it is" to setuid(2) and is no user.
-    u32::try_from(value).ok().filter(|id| *id != u32::MAX).ok_or_else(|| Failure::invalid(format!("{field} {value} is no id")))
+    u32::try_from(value)
+        .ok()
+        .filter(|id| *id != u32::MAX)
+        .ok_or_else(|| Failure::invalid(format!("{field} {value} is no id")))
 }
 
 fn push_new(groups: &mut Vec<u32>, group: u32) {
@@ -90,7 +95,8 @@ fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
 fn user_part(spelled: &str, accounts: &Accounts) -> Result<(u32, u32, Option<String>), Failure> {
     let spelled = if spelled.is_empty() { "0" } else { spelled };
     let number = spelled.parse::<u32>().ok();
-    let entry = lines(&accounts.passwd).find(|line| number.map_or(line.name == spelled, |uid| line.id == uid));
+    let entry =
+        lines(&accounts.passwd).find(|line| number.map_or(line.name == spelled, |uid| line.id == uid));
     match (entry, number) {
         (Some(line), _) => {
             let gid = line.rest.first().and_then(|gid| gid.parse().ok()).unwrap_or(0);
@@ -113,7 +119,9 @@ fn group_part(spelled: &str, accounts: &Accounts) -> Result<u32, Failure> {
 
 fn member_of(name: &str, accounts: &Accounts) -> Vec<u32> {
     lines(&accounts.group)
-        .filter(|line| line.rest.first().is_some_and(|members| members.split(',').any(|member| member == name)))
+        .filter(|line| {
+            line.rest.first().is_some_and(|members| members.split(',').any(|member| member == name))
+        })
         .map(|line| line.id)
         .collect()
 }
@@ -147,7 +155,11 @@ mod tests {
             (context(None, None, &[]), "www", (33, 34, vec![34, 50000])),
             (context(None, None, &[]), "33:extra", (33, 50000, vec![50000, 34])),
             (context(Some(7), None, &[]), "www", (7, 0, vec![0])),
-            (context(Some(1000), Some(2000), &[3000, 4000]), "www", (1000, 2000, vec![2000, 3000, 4000, 50000])),
+            (
+                context(Some(1000), Some(2000), &[3000, 4000]),
+                "www",
+                (1000, 2000, vec![2000, 3000, 4000, 50000]),
+            ),
         ] {
             let user = resolve(&context, image, &accounts()).unwrap();
             assert_eq!((user.uid, user.gid, user.groups), expected, "{image}");

@@ -40,7 +40,11 @@ impl Engine {
         }
     }
 
-    async fn make_container(self: Arc<Self>, sandbox: Sandbox, config: ContainerConfig) -> Result<String, Failure> {
+    async fn make_container(
+        self: Arc<Self>,
+        sandbox: Sandbox,
+        config: ContainerConfig,
+    ) -> Result<String, Failure> {
         let id = new_id()?;
         let reference = config.image.as_ref().map(|image| image.image.clone()).unwrap_or_default();
         let image = self.rootfs.resolve(&reference)?;
@@ -98,7 +102,9 @@ impl Engine {
     ) -> Result<(), Failure> {
         operation.perform(Effect::SaveContainer(Box::new(container.clone()))).await?;
         let rootfs = self.performer.paths.rootfs(&container.id);
-        operation.perform(Effect::MountRootfs { container: container.id.clone(), image: image.id.clone() }).await?;
+        operation
+            .perform(Effect::MountRootfs { container: container.id.clone(), image: image.id.clone() })
+            .await?;
         let mut folders = machine::missing_sources(&container.config);
         folders.extend(container.log_path.as_ref().and_then(|path| path.parent().map(PathBuf::from)));
         operation.perform(Effect::MakeFolders(folders)).await?;
@@ -111,7 +117,11 @@ impl Engine {
             sandbox,
             config: &container.config,
             image: &image.defaults,
-            image_name: if image_name.user_specified_image.is_empty() { &image_name.image } else { &image_name.user_specified_image },
+            image_name: if image_name.user_specified_image.is_empty() {
+                &image_name.image
+            } else {
+                &image_name.user_specified_image
+            },
             user: &container.user,
             host: &self.host,
             sources: &machine::sources(&container.config)?,
@@ -122,7 +132,9 @@ impl Engine {
             cgroup: &container.cgroup,
             target_pid: self.target_pid(&container.config)?,
         })?;
-        operation.perform(Effect::WriteSpec { container: container.id.clone(), spec: Box::new(spec) }).await?;
+        operation
+            .perform(Effect::WriteSpec { container: container.id.clone(), spec: Box::new(spec) })
+            .await?;
 
         let request = Box::new(CreateRequest {
             container: container.id.clone(),
@@ -151,7 +163,8 @@ impl Engine {
 
     /// The folder in which the kernel counts a container's out-of-memory kills.
     fn memory_cgroup(&self, cgroup: &str) -> Option<PathBuf> {
-        let has_memory = |controllers: &str| controllers.is_empty() || controllers.split(',').any(|name| name == "memory");
+        let has_memory =
+            |controllers: &str| controllers.is_empty() || controllers.split(',').any(|name| name == "memory");
         let folders = self.performer.cgroup(cgroup).folders;
         folders.into_iter().find(|folder| has_memory(&folder.controllers)).map(|folder| folder.path)
     }
@@ -184,14 +197,19 @@ impl Engine {
         let outcome = match &container.refused {
             Some(refused) => Err(Failure::internal(refused.clone())),
             None => {
-                let effect = Effect::StartInMonitor { sandbox: container.sandbox.clone(), container: id.to_owned() };
+                let effect =
+                    Effect::StartInMonitor { sandbox: container.sandbox.clone(), container: id.to_owned() };
                 operation.perform(effect).await
             }
         };
         if let Err(failure) = outcome {
             let ended = self.state().container_ended(id, End::not_started(now(), &failure.message));
             if let Some(ended) = ended {
-                let _ = self.performer.begin("KillUnstarted").perform(Effect::KillCgroup { path: ended.cgroup.clone() }).await;
+                let _ = self
+                    .performer
+                    .begin("KillUnstarted")
+                    .perform(Effect::KillCgroup { path: ended.cgroup.clone() })
+                    .await;
                 self.save(ended).await;
                 self.tell(ContainerEventType::ContainerStoppedEvent, id, &container.sandbox);
             }
@@ -207,7 +225,11 @@ impl Engine {
     }
 
     /// Applies limits to a container. Zero means "leave it" in the protocol.
-    pub(crate) async fn update_container(&self, id: &str, asked: LinuxContainerResources) -> Result<(), Failure> {
+    pub(crate) async fn update_container(
+        &self,
+        id: &str,
+        asked: LinuxContainerResources,
+    ) -> Result<(), Failure> {
         let container = self.state().container(id)?.clone();
         if !container.alive() {
             return Err(Failure::state(format!("container {} has no process", container.id)));
@@ -217,7 +239,8 @@ impl Engine {
             .cgroup(&container.cgroup)
             .apply(&limits)
             .map_err(|error| Failure::internal(format!("updating container {}: {error}", container.id)))?;
-        let changed = self.state().change_container(&container.id, |container| merge(&mut container.resources, asked));
+        let changed =
+            self.state().change_container(&container.id, |container| merge(&mut container.resources, asked));
         if let Some(container) = changed {
             self.save(container).await;
         }

@@ -74,7 +74,12 @@ impl Engine {
     }
 
     /// Runs a command to its end. A `limit` of zero is none.
-    pub(crate) async fn exec_sync(&self, id: &str, command: &[String], limit: Duration) -> Result<ExecSyncResponse, Failure> {
+    pub(crate) async fn exec_sync(
+        &self,
+        id: &str,
+        command: &[String],
+        limit: Duration,
+    ) -> Result<ExecSyncResponse, Failure> {
         let container = self.running_container(id)?;
         let (out, out_end) = pipe()?;
         let (err, err_end) = pipe()?;
@@ -90,7 +95,11 @@ impl Engine {
                 Ok(exit) => exit?,
                 Err(_) => {
                     kill_with_children(running.pid, &running.pidfd);
-                    let text = format!("command {:?} timed out after {} seconds", command.join(" "), limit.as_secs());
+                    let text = format!(
+                        "command {:?} timed out after {} seconds",
+                        command.join(" "),
+                        limit.as_secs()
+                    );
                     return Err(Failure::new(Code::DeadlineExceeded, text));
                 }
             }
@@ -141,7 +150,11 @@ impl Engine {
         let engine = Arc::clone(&self);
         let ended = async move {
             let mut changed = engine.changed.subscribe();
-            while engine.state().container(&id).is_ok_and(|container| container.phase == ContainerPhase::Running) {
+            while engine
+                .state()
+                .container(&id)
+                .is_ok_and(|container| container.phase == ContainerPhase::Running)
+            {
                 if changed.changed().await.is_err() {
                     break;
                 }
@@ -166,12 +179,16 @@ pub(crate) struct Streams(pub(crate) Arc<Engine>);
 impl Backend for Streams {
     fn exec(&self, session: ExecSession) -> BoxFuture<'_, Result<Session, StreamError>> {
         let engine = Arc::clone(&self.0);
-        Box::pin(async move { engine.exec_session(session).await.map_err(|failure| StreamError(failure.message)) })
+        Box::pin(
+            async move { engine.exec_session(session).await.map_err(|failure| StreamError(failure.message)) },
+        )
     }
 
     fn attach(&self, session: AttachSession) -> BoxFuture<'_, Result<Session, StreamError>> {
         let engine = Arc::clone(&self.0);
-        Box::pin(async move { engine.attach_session(session).await.map_err(|failure| StreamError(failure.message)) })
+        Box::pin(async move {
+            engine.attach_session(session).await.map_err(|failure| StreamError(failure.message))
+        })
     }
 }
 
@@ -191,7 +208,10 @@ fn pair(wanted: bool) -> Result<(Option<OwnedFd>, Option<OwnedFd>), Failure> {
 }
 
 /// Waits for the end of a process, and a little longer for output that a child of it may never end.
-async fn finish(end: oneshot::Receiver<Exit>, reading: impl Future<Output = ((), ())>) -> Result<Exit, Failure> {
+async fn finish(
+    end: oneshot::Receiver<Exit>,
+    reading: impl Future<Output = ((), ())>,
+) -> Result<Exit, Failure> {
     tokio::pin!(end, reading);
     let gone = |_| Failure::from(monitor::Error::Gone);
     tokio::select! {
@@ -222,12 +242,14 @@ fn kill_with_children(pid: i32, pidfd: &OwnedFd) {
         next += 1;
         let tasks = disk::names(format!("/proc/{parent}/task").as_ref()).unwrap_or_default();
         for task in tasks {
-            let children = std::fs::read_to_string(format!("/proc/{parent}/task/{task}/children")).unwrap_or_default();
+            let children =
+                std::fs::read_to_string(format!("/proc/{parent}/task/{task}/children")).unwrap_or_default();
             family.extend(children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()));
         }
     }
     // The children first, by descriptors taken while their parent lives, so that no number can have changed hands.
-    let children: Vec<OwnedFd> = family.iter().skip(1).filter_map(|pid| sys::process::pidfd(*pid).ok()).collect();
+    let children: Vec<OwnedFd> =
+        family.iter().skip(1).filter_map(|pid| sys::process::pidfd(*pid).ok()).collect();
     for target in children.iter().chain([pidfd]) {
         if let Err(errno) = sys::process::send_signal(target, crate::core::signal::SIGKILL)
             && errno != rustix::io::Errno::SRCH

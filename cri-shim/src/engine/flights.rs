@@ -50,7 +50,9 @@ impl Flights {
             flights.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             outcome.unwrap_or_else(|_| Err(Failure::internal(format!("{key}: panicked"))))
         });
-        task.map(|joined| joined.unwrap_or_else(|error| Err(Failure::internal(error.to_string())))).boxed().shared()
+        task.map(|joined| joined.unwrap_or_else(|error| Err(Failure::internal(error.to_string()))))
+            .boxed()
+            .shared()
     }
 }
 

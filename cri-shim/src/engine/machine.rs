@@ -28,12 +28,21 @@ pub(crate) fn host(hierarchies: &Hierarchies) -> Host {
     };
     let v2 = hierarchies.version == Version::V2;
     let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
-    let own_score = std::fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse().ok());
+    let own_score =
+        std::fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse().ok());
     let capabilities = capabilities();
     Host {
         hostname: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
-        hugetlb: if v2 { controllers.split_whitespace().any(|name| name == "hugetlb") } else { tree("hugetlb", "") },
-        swap: if v2 { Path::new("/proc/swaps").exists() } else { tree("memory", "memory.memsw.limit_in_bytes") },
+        hugetlb: if v2 {
+            controllers.split_whitespace().any(|name| name == "hugetlb")
+        } else {
+            tree("hugetlb", "")
+        },
+        swap: if v2 {
+            Path::new("/proc/swaps").exists()
+        } else {
+            tree("memory", "memory.memsw.limit_in_bytes")
+        },
         cgroup2: v2,
         lowest_oom_score_adj: if capabilities.contains(&Capability::SysResource) { None } else { own_score },
         capabilities,
@@ -49,18 +58,58 @@ fn capabilities() -> Vec<Capability> {
         .find_map(|line| line.strip_prefix("CapBnd:"))
         .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
         .unwrap_or_default();
-    NUMBERED.iter().enumerate().filter(|(number, _)| bits & (1 << number) != 0).map(|(_, capability)| *capability).collect()
+    NUMBERED
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| bits & (1 << number) != 0)
+        .map(|(_, capability)| *capability)
+        .collect()
 }
 
 /// All capabilities by their number in the kernel.
 const NUMBERED: [Capability; 41] = {
     use Capability as C;
     [
-        C::Chown, C::DacOverride, C::DacReadSearch, C::Fowner, C::Fsetid, C::Kill, C::Setgid, C::Setuid, C::Setpcap,
-        C::LinuxImmutable, C::NetBindService, C::NetBroadcast, C::NetAdmin, C::NetRaw, C::IpcLock, C::IpcOwner,
-        C::SysModule, C::SysRawio, C::SysChroot, C::SysPtrace, C::SysPacct, C::SysAdmin, C::SysBoot, C::SysNice,
-        C::SysResource, C::SysTime, C::SysTtyConfig, C::Mknod, C::Lease, C::AuditWrite, C::AuditControl, C::Setfcap,
-        C::MacOverride, C::MacAdmin, C::Syslog, C::WakeAlarm, C::BlockSuspend, C::AuditRead, C::Perfmon, C::Bpf,
+        C::Chown,
+        C::DacOverride,
+        C::DacReadSearch,
+        C::Fowner,
+        C::Fsetid,
+        C::Kill,
+        C::Setgid,
+        C::Setuid,
+        C::Setpcap,
+        C::LinuxImmutable,
+        C::NetBindService,
+        C::NetBroadcast,
+        C::NetAdmin,
+        C::NetRaw,
+        C::IpcLock,
+        C::IpcOwner,
+        C::SysModule,
+        C::SysRawio,
+        C::SysChroot,
+        C::SysPtrace,
+        C::SysPacct,
+        C::SysAdmin,
+        C::SysBoot,
+        C::SysNice,
+        C::SysResource,
+        C::SysTime,
+        C::SysTtyConfig,
+        C::Mknod,
+        C::Lease,
+        C::AuditWrite,
+        C::AuditControl,
+        C::Setfcap,
+        C::MacOverride,
+        C::MacAdmin,
+        C::Syslog,
+        C::WakeAlarm,
+        C::BlockSuspend,
+        C::AuditRead,
+        C::Perfmon,
+        C::Bpf,
         C::CheckpointRestore,
     ]
 };
@@ -104,7 +153,8 @@ pub(super) fn missing_sources(config: &ContainerConfig) -> Vec<PathBuf> {
 pub(super) fn sources(config: &ContainerConfig) -> Result<Vec<HostMount>, Failure> {
     let propagates = |mount: &api_cri::v1::Mount| mount.propagation() != MountPropagation::PropagationPrivate;
     let table = if config.mounts.iter().any(propagates) {
-        std::fs::read_to_string("/proc/self/mountinfo").map_err(|error| Failure::internal(format!("reading mountinfo: {error}")))?
+        std::fs::read_to_string("/proc/self/mountinfo")
+            .map_err(|error| Failure::internal(format!("reading mountinfo: {error}")))?
     } else {
         String::new()
     };
@@ -112,8 +162,9 @@ pub(super) fn sources(config: &ContainerConfig) -> Result<Vec<HostMount>, Failur
         .mounts
         .iter()
         .map(|mount| {
-            let source = std::fs::canonicalize(&mount.host_path)
-                .map_err(|error| Failure::invalid(format!("the mount's host_path {:?}: {error}", mount.host_path)))?;
+            let source = std::fs::canonicalize(&mount.host_path).map_err(|error| {
+                Failure::invalid(format!("the mount's host_path {:?}: {error}", mount.host_path))
+            })?;
             Ok(held_by(&table, source))
         })
         .collect()
@@ -125,7 +176,9 @@ fn held_by(mountinfo: &str, source: PathBuf) -> HostMount {
     for line in mountinfo.lines() {
         let mut fields = line.split(' ');
         let Some(point) = fields.nth(4).map(unescape) else { continue };
-        if !found.source.starts_with(&point) || point.components().count() < found.mount_point.components().count() {
+        if !found.source.starts_with(&point)
+            || point.components().count() < found.mount_point.components().count()
+        {
             continue;
         }
         let optional: Vec<&str> = fields.skip(1).take_while(|field| *field != "-").collect();
@@ -161,10 +214,14 @@ pub(super) fn devices(config: &ContainerConfig) -> Result<Vec<DeviceNode>, Failu
     for (index, device) in config.devices.iter().enumerate() {
         let field = format!("config.devices[{index}]");
         if !device.permissions.bytes().all(|byte| b"rwm".contains(&byte)) {
-            return Err(Failure::invalid(format!("{field}.permissions {:?} is not of \"rwm\"", device.permissions)));
+            return Err(Failure::invalid(format!(
+                "{field}.permissions {:?} is not of \"rwm\"",
+                device.permissions
+            )));
         }
-        let source = std::fs::canonicalize(&device.host_path)
-            .map_err(|error| Failure::invalid(format!("{field}.host_path {:?}: {error}", device.host_path)))?;
+        let source = std::fs::canonicalize(&device.host_path).map_err(|error| {
+            Failure::invalid(format!("{field}.host_path {:?}: {error}", device.host_path))
+        })?;
         let before = nodes.len();
         collect(&source, Path::new(&device.container_path), &device.permissions, &mut nodes);
         if nodes.len() == before {
@@ -211,11 +268,16 @@ fn collect(source: &Path, path: &Path, access: &str, nodes: &mut Vec<DeviceNode>
 }
 
 /// The profile that a Localhost seccomp profile names.
-pub(super) fn localhost_seccomp(security: &LinuxContainerSecurityContext) -> Result<Option<LinuxSeccomp>, Failure> {
+pub(super) fn localhost_seccomp(
+    security: &LinuxContainerSecurityContext,
+) -> Result<Option<LinuxSeccomp>, Failure> {
     match wanted_seccomp(security)? {
         Some(profile) if profile.profile_type() == ProfileType::Localhost && !security.privileged => {
             let path = Path::new(SECCOMP).join(&profile.localhost_ref);
-            Ok(Some(disk::read_json(&path).map_err(|error| Failure::invalid(format!("seccomp profile: {error}")))?))
+            Ok(Some(
+                disk::read_json(&path)
+                    .map_err(|error| Failure::invalid(format!("seccomp profile: {error}")))?,
+            ))
         }
         _ => Ok(None),
     }
@@ -229,7 +291,10 @@ mod tests {
     fn the_mount_that_holds_a_path_is_the_last_of_the_longest() {
         let table = "1 0 8:1 / / rw - ext4 a rw\n2 1 0:5 / /a rw shared:3 - tmpfs t rw\n3 1 0:6 / /a\\040b rw master:9 - tmpfs t rw\n4 2 0:7 / /a rw shared:5 master:3 - tmpfs t rw\n";
         let at = |path: &str| held_by(table, path.into());
-        assert_eq!(at("/a/x"), HostMount { source: "/a/x".into(), mount_point: "/a".into(), shared: true, slave: true });
+        assert_eq!(
+            at("/a/x"),
+            HostMount { source: "/a/x".into(), mount_point: "/a".into(), shared: true, slave: true }
+        );
         assert_eq!(at("/a b/x").mount_point, Path::new("/a b"));
         assert_eq!((at("/b").mount_point.as_path(), at("/b").shared), (Path::new("/"), false));
     }

@@ -64,7 +64,12 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// An engine that knows of nothing yet.
-    pub(crate) fn new(performer: Performer, host: Host, cgroup_parent: String, netns_dir: PathBuf) -> Arc<Self> {
+    pub(crate) fn new(
+        performer: Performer,
+        host: Host,
+        cgroup_parent: String,
+        netns_dir: PathBuf,
+    ) -> Arc<Self> {
         let rootfs = Arc::clone(&performer.rootfs);
         Arc::new(Self {
             performer,
@@ -124,13 +129,16 @@ impl Engine {
 
 /// Nanoseconds since the epoch.
 pub(crate) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// A new id.
 fn new_id() -> Result<String, Failure> {
     let mut bytes = [0; 32];
     let random = ring::rand::SystemRandom::new();
-    ring::rand::SecureRandom::fill(&random, &mut bytes).map_err(|_| Failure::internal("the kernel gives no random bytes"))?;
+    ring::rand::SecureRandom::fill(&random, &mut bytes)
+        .map_err(|_| Failure::internal("the kernel gives no random bytes"))?;
     Ok(crate::core::id::from_random(bytes))
 }

@@ -107,7 +107,9 @@ impl Engine {
             if sandbox.phase == SandboxPhase::Ready {
                 match self.performer.connect(&sandbox.id).await {
                     Ok(status) => self.take_over(&status).await,
-                    Err(error) => self.pod_ended(&sandbox.id, &format!("its monitor cannot be reached: {error}")).await,
+                    Err(error) => {
+                        self.pod_ended(&sandbox.id, &format!("its monitor cannot be reached: {error}")).await
+                    }
                 }
             }
         }
@@ -121,7 +123,11 @@ impl Engine {
             let Some(found) = status.containers.get(&container.id) else {
                 // One that the runtime refused was never the monitor's.
                 if container.refused.is_none() {
-                    self.container_ended(&container.id, End::unseen(now(), "the pod's monitor does not know it")).await;
+                    self.container_ended(
+                        &container.id,
+                        End::unseen(now(), "the pod's monitor does not know it"),
+                    )
+                    .await;
                 }
                 continue;
             };
@@ -136,7 +142,9 @@ impl Engine {
                 ContainerState::Created | ContainerState::Running => match sys::process::pidfd(found.pid) {
                     Ok(pidfd) => self.set_init(&container.id, Some(pidfd)),
                     // It ended just now; its monitor will say how.
-                    Err(error) => tracing::debug!(container = container.id, %error, "holding an adopted container"),
+                    Err(error) => {
+                        tracing::debug!(container = container.id, %error, "holding an adopted container")
+                    }
                 },
             }
         }
@@ -176,7 +184,13 @@ impl Engine {
         }
         for name in disk::names(&self.netns_dir).unwrap_or_default() {
             let ours = name.strip_prefix("orlop-").is_some_and(|id| id::is_id(id) && !sandboxes.contains(id));
-            if ours && let Err(failure) = self.performer.begin("Sweep").perform(Effect::RemovePin { path: self.netns_dir.join(&name) }).await {
+            if ours
+                && let Err(failure) = self
+                    .performer
+                    .begin("Sweep")
+                    .perform(Effect::RemovePin { path: self.netns_dir.join(&name) })
+                    .await
+            {
                 tracing::warn!(%failure, "removing a namespace without a pod");
             }
         }

@@ -25,7 +25,11 @@ impl Engine {
         self.flights.join(key, async move { engine.make_sandbox(config, handler).await }).await
     }
 
-    async fn make_sandbox(self: Arc<Self>, config: PodSandboxConfig, handler: String) -> Result<String, Failure> {
+    async fn make_sandbox(
+        self: Arc<Self>,
+        config: PodSandboxConfig,
+        handler: String,
+    ) -> Result<String, Failure> {
         let id = new_id()?;
         let spelled = config.linux.as_ref().map(|linux| linux.cgroup_parent.as_str()).unwrap_or_default();
         let parent = cgroup_path::parent(spelled, &self.cgroup_parent)?;
@@ -71,7 +75,11 @@ impl Engine {
         }
     }
 
-    async fn perform_sandbox(&self, operation: &mut Operation<'_>, sandbox: &mut Sandbox) -> Result<(), Failure> {
+    async fn perform_sandbox(
+        &self,
+        operation: &mut Operation<'_>,
+        sandbox: &mut Sandbox,
+    ) -> Result<(), Failure> {
         let around = plan::Surroundings {
             paths: &self.performer.paths,
             host: &self.host,
@@ -86,7 +94,9 @@ impl Engine {
                     sandbox.monitor_pid = pod.pid;
                     sandbox.pause_pid = pod.pause_pid;
                 }
-                Outcome::Network(network) => sandbox.ips = network.ips.iter().map(ToString::to_string).collect(),
+                Outcome::Network(network) => {
+                    sandbox.ips = network.ips.iter().map(ToString::to_string).collect()
+                }
                 Outcome::Done | Outcome::Created(..) => {}
             }
         }

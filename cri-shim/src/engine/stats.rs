@@ -39,7 +39,10 @@ impl Engine {
         let folder = |controller: &str| {
             folders
                 .iter()
-                .find(|folder| folder.controllers.is_empty() || folder.controllers.split(',').any(|name| name == controller))
+                .find(|folder| {
+                    folder.controllers.is_empty()
+                        || folder.controllers.split(',').any(|name| name == controller)
+                })
                 .map(|folder| folder.path.clone())
         };
         let (memory, cpuacct) = (folder("memory"), folder("cpuacct"));

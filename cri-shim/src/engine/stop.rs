@@ -65,7 +65,8 @@ impl Engine {
         }
         let deadline = Instant::now() + KILLED;
         while !self.is_dead(container) {
-            if Instant::now() > deadline || self.exited_within(&container.id, Duration::from_millis(50)).await {
+            if Instant::now() > deadline || self.exited_within(&container.id, Duration::from_millis(50)).await
+            {
                 break;
             }
         }
@@ -90,7 +91,8 @@ impl Engine {
     /// Waits for the end of a container to be known.
     async fn exited_within(&self, id: &str, patience: Duration) -> bool {
         let mut changed = self.changed.subscribe();
-        let exited = || self.state().container(id).map_or(true, |container| container.phase == ContainerPhase::Exited);
+        let exited =
+            || self.state().container(id).map_or(true, |container| container.phase == ContainerPhase::Exited);
         let wait = async {
             while !exited() {
                 if changed.changed().await.is_err() {
@@ -153,8 +155,10 @@ impl Engine {
     async fn tear_down(&self, id: &str) -> Result<(), Failure> {
         // First of all not ready: no container is created in it from here on.
         let was_ready = self.state().sandbox_stopped(id).is_some();
-        let containers: Vec<Container> = self.state().containers_of(id).filter(|c| c.alive()).cloned().collect();
-        let killed = futures_util::future::join_all(containers.iter().map(|container| self.kill(container))).await;
+        let containers: Vec<Container> =
+            self.state().containers_of(id).filter(|c| c.alive()).cloned().collect();
+        let killed =
+            futures_util::future::join_all(containers.iter().map(|container| self.kill(container))).await;
         killed.into_iter().collect::<Result<(), Failure>>()?;
         let mut sandbox = self.state().sandbox(id)?.clone();
         let mut operation = self.performer.begin("StopPodSandbox");
@@ -184,7 +188,8 @@ impl Engine {
     }
 
     async fn forget_sandbox(self: &Arc<Self>, id: &str) -> Result<(), Failure> {
-        let containers: Vec<String> = self.state().containers_of(id).map(|container| container.id.clone()).collect();
+        let containers: Vec<String> =
+            self.state().containers_of(id).map(|container| container.id.clone()).collect();
         for container in containers {
             self.remove_container(&container).await?;
         }

@@ -16,9 +16,15 @@ impl Engine {
     pub(crate) async fn watch(self: Arc<Self>, mut happened: UnboundedReceiver<(String, Happened)>) {
         while let Some((sandbox, what)) = happened.recv().await {
             match what {
-                Happened::Event(Event::Exited { container, exit }) => self.container_ended(&container, End::of(exit)).await,
+                Happened::Event(Event::Exited { container, exit }) => {
+                    self.container_ended(&container, End::of(exit)).await
+                }
                 Happened::Event(Event::PauseExited { exit }) => {
-                    self.pod_ended(&sandbox, &format!("the pod's first process ended with code {}", exit.code)).await;
+                    self.pod_ended(
+                        &sandbox,
+                        &format!("the pod's first process ended with code {}", exit.code),
+                    )
+                    .await;
                 }
                 // The client delivers these to whoever waits for the exec.
                 Happened::Event(Event::ExecExited { .. }) => {}
@@ -36,9 +42,14 @@ impl Engine {
     pub(super) async fn pod_ended(&self, sandbox: &str, why: &str) {
         tracing::error!(sandbox, why, "a pod ended");
         let stopped = self.state().sandbox_stopped(sandbox);
-        let containers: Vec<Container> = self.state().containers_of(sandbox).filter(|c| c.alive()).cloned().collect();
+        let containers: Vec<Container> =
+            self.state().containers_of(sandbox).filter(|c| c.alive()).cloned().collect();
         for container in containers {
-            let killed = self.performer.begin("KillPod").perform(Effect::KillCgroup { path: container.cgroup.clone() }).await;
+            let killed = self
+                .performer
+                .begin("KillPod")
+                .perform(Effect::KillCgroup { path: container.cgroup.clone() })
+                .await;
             if let Err(failure) = killed {
                 tracing::warn!(container = container.id, %failure, "killing a container of a pod that ended");
             }

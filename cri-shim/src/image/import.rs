@@ -29,18 +29,27 @@ impl ImageStore {
         let descriptor = match entries.as_slice() {
             [only] => only,
             several => manifest::choose(several, manifest::architecture()).ok_or_else(|| {
-                ImageError::malformed(index.display().to_string(), "names several images and none for this machine")
+                ImageError::malformed(
+                    index.display().to_string(),
+                    "names several images and none for this machine",
+                )
             })?,
         };
         let given = names.iter().map(String::as_str);
-        let own = [NAME, REF_NAME].iter().find_map(|key| descriptor.annotations.get(*key)).map(String::as_str);
+        let own =
+            [NAME, REF_NAME].iter().find_map(|key| descriptor.annotations.get(*key)).map(String::as_str);
         let references = match names.is_empty() {
             false => given.map(Reference::parse).collect::<Result<Vec<_>, _>>()?,
             // A bare tag, as many tools write it, names no repository.
-            true => own.filter(|name| name.contains('/')).map(Reference::parse).transpose()?.into_iter().collect(),
+            true => {
+                own.filter(|name| name.contains('/')).map(Reference::parse).transpose()?.into_iter().collect()
+            }
         };
         if references.is_empty() {
-            return Err(ImageError::malformed(index.display().to_string(), "does not name its image; give a name"));
+            return Err(ImageError::malformed(
+                index.display().to_string(),
+                "does not name its image; give a name",
+            ));
         }
         let blobs = layout.join("blobs/sha256");
         let manifest_bytes = blob(&blobs, &descriptor.digest)?;
@@ -77,7 +86,10 @@ fn blob(folder: &Path, wanted: &str) -> Result<Vec<u8>, ImageError> {
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ImageError> {
     let size = std::fs::metadata(path).map_err(ImageError::io("reading", path))?.len();
     if size > limit {
-        return Err(ImageError::malformed(path.display().to_string(), format!("over the limit of {limit} bytes")));
+        return Err(ImageError::malformed(
+            path.display().to_string(),
+            format!("over the limit of {limit} bytes"),
+        ));
     }
     std::fs::read(path).map_err(ImageError::io("reading", path))
 }

@@ -195,11 +195,15 @@ impl Layers {
     }
 
     /// Removes every layer that no image, no container and no pull needs.
-    pub(super) fn collect(&self, needed_by_images: impl FnOnce() -> BTreeSet<String>) -> Result<(), ImageError> {
+    pub(super) fn collect(
+        &self,
+        needed_by_images: impl FnOnce() -> BTreeSet<String>,
+    ) -> Result<(), ImageError> {
         let mut garbage = Vec::new();
         {
             let state = self.state();
-            let mut needed: BTreeSet<String> = needed_by_images().iter().map(|diff_id| short(diff_id)).collect();
+            let mut needed: BTreeSet<String> =
+                needed_by_images().iter().map(|diff_id| short(diff_id)).collect();
             needed.extend(state.wanted.keys().map(|diff_id| short(diff_id)));
             needed.extend(self.mounted()?);
             for entry in std::fs::read_dir(&self.layers).map_err(ImageError::io("reading", &self.layers))? {
@@ -218,7 +222,9 @@ impl Layers {
     /// The short names of the layers that containers stand on.
     fn mounted(&self) -> Result<BTreeSet<String>, ImageError> {
         let mut names = BTreeSet::new();
-        for entry in std::fs::read_dir(&self.containers).map_err(ImageError::io("reading", &self.containers))? {
+        for entry in
+            std::fs::read_dir(&self.containers).map_err(ImageError::io("reading", &self.containers))?
+        {
             let entry = entry.map_err(ImageError::io("reading", &self.containers))?;
             let list = std::fs::read_to_string(entry.path().join("layers")).unwrap_or_default();
             names.extend(list.lines().map(short));
@@ -305,7 +311,8 @@ impl Pieces {
 
 /// Waits for the child and reads what it says.
 async fn report(child: Child, blob: &Descriptor) -> Result<Report, ImageError> {
-    let output = child.wait_with_output().await.map_err(ImageError::io("waiting for", "the unpacking child"))?;
+    let output =
+        child.wait_with_output().await.map_err(ImageError::io("waiting for", "the unpacking child"))?;
     let refused = |reason: String| ImageError::Unpack { layer: blob.digest.clone(), reason };
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);

@@ -78,13 +78,16 @@ pub(super) fn parse(what: &str, bytes: &[u8]) -> Result<Document, ImageError> {
     }
     let document = match head.manifests {
         Some(manifests) if kind.is_none_or(|kind| INDEX_TYPES.contains(&kind)) => Document::Index(manifests),
-        _ => {
-            Document::Manifest(serde_json::from_slice(bytes).map_err(|error| ImageError::malformed(what, error))?)
-        }
+        _ => Document::Manifest(
+            serde_json::from_slice(bytes).map_err(|error| ImageError::malformed(what, error))?,
+        ),
     };
     if let Document::Manifest(manifest) = &document {
         if manifest.layers.len() > MOST_LAYERS {
-            return Err(wrong(&format!("{} layers are over the limit of {MOST_LAYERS}", manifest.layers.len())));
+            return Err(wrong(&format!(
+                "{} layers are over the limit of {MOST_LAYERS}",
+                manifest.layers.len()
+            )));
         }
         let mut all = manifest.layers.iter().chain([&manifest.config]);
         if let Some(descriptor) = all.find(|descriptor| !digest::is_valid(&descriptor.digest)) {
@@ -97,9 +100,12 @@ pub(super) fn parse(what: &str, bytes: &[u8]) -> Result<Document, ImageError> {
 /// The entry of an index for a Linux machine of this architecture (in Go's spelling).
 pub(super) fn choose<'a>(index: &'a [Descriptor], architecture: &str) -> Option<&'a Descriptor> {
     let fits = |descriptor: &&Descriptor| {
-        let known = descriptor.media_type.is_empty() || MANIFEST_TYPES.contains(&descriptor.media_type.as_str());
+        let known =
+            descriptor.media_type.is_empty() || MANIFEST_TYPES.contains(&descriptor.media_type.as_str());
         let platform = descriptor.platform.as_ref();
-        known && platform.is_some_and(|platform| platform.os == "linux" && platform.architecture == architecture)
+        known
+            && platform
+                .is_some_and(|platform| platform.os == "linux" && platform.architecture == architecture)
     };
     // An index of one image without a platform is what simple tools write.
     index.iter().find(fits).or_else(|| index.first().filter(|d| index.len() == 1 && d.platform.is_none()))
@@ -138,7 +144,9 @@ mod tests {
 
     fn index(entries: &[(&str, &str)]) -> Vec<Descriptor> {
         let entry = |(os, architecture): &(&str, &str)| {
-            format!(r#"{{"digest":"{DIGEST}","size":1,"platform":{{"os":"{os}","architecture":"{architecture}"}}}}"#)
+            format!(
+                r#"{{"digest":"{DIGEST}","size":1,"platform":{{"os":"{os}","architecture":"{architecture}"}}}}"#
+            )
         };
         let entries = entries.iter().map(entry).collect::<Vec<_>>().join(",");
         let text = format!(r#"{{"schemaVersion":2,"manifests":[{entries}]}}"#);

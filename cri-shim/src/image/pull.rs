@@ -47,7 +47,8 @@ impl ImageStore {
         let key = (reference.clone(), options.credentials.clone());
         let outcome = {
             let mut pulls = self.pulls();
-            pulls.retain(|_, joined| joined.outcome.upgrade().is_some_and(|outcome| outcome.peek().is_none()));
+            pulls
+                .retain(|_, joined| joined.outcome.upgrade().is_some_and(|outcome| outcome.peek().is_none()));
             match pulls.get(&key).and_then(|joined| Some((joined.outcome.upgrade()?, joined))) {
                 Some((outcome, joined)) => {
                     listeners(&joined.listeners).extend(options.progress);
@@ -76,11 +77,13 @@ impl ImageStore {
             }
         });
         let store = self.clone();
-        let pull = async move { store.pull_now(reference, options.credentials, progress).await.map_err(Arc::new) };
+        let pull =
+            async move { store.pull_now(reference, options.credentials, progress).await.map_err(Arc::new) };
         let outcome = pull.boxed().shared();
         let weak = outcome.downgrade();
         // A future that has not been polled to its end is still there.
-        let joined = Joined { outcome: weak.unwrap_or_else(|| unreachable!("not polled yet")), listeners: told };
+        let joined =
+            Joined { outcome: weak.unwrap_or_else(|| unreachable!("not polled yet")), listeners: told };
         (outcome, joined)
     }
 
@@ -114,7 +117,8 @@ impl ImageStore {
         let room = Arc::new(Semaphore::new(PARALLEL));
         let mut tasks = JoinSet::new();
         for (blob, diff_id) in manifest.layers.iter().cloned().zip(diff_ids.iter().cloned()) {
-            let (store, blobs, room, progress) = (self.clone(), blobs.clone(), room.clone(), progress.clone());
+            let (store, blobs, room, progress) =
+                (self.clone(), blobs.clone(), room.clone(), progress.clone());
             tasks.spawn(async move {
                 let _room = room.acquire().await;
                 let source = match &blobs {

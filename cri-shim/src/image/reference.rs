@@ -39,17 +39,24 @@ impl Reference {
             None => (rest, None),
         };
         let (registry, repository) = match name.split_once('/') {
-            Some((first, path)) if first.contains(['.', ':']) || first == "localhost" => (first, path.to_owned()),
+            Some((first, path)) if first.contains(['.', ':']) || first == "localhost" => {
+                (first, path.to_owned())
+            }
             _ => (DOCKER, name.to_owned()),
         };
         let registry = if registry == "index.docker.io" { DOCKER } else { registry };
-        let repository =
-            if registry == DOCKER && !repository.contains('/') { format!("library/{repository}") } else { repository };
+        let repository = if registry == DOCKER && !repository.contains('/') {
+            format!("library/{repository}")
+        } else {
+            repository
+        };
         if !is_registry(registry) {
             return Err(wrong("the registry is malformed"));
         }
         if repository.len() > LONGEST_NAME || !repository.split('/').all(is_component) {
-            return Err(wrong("the repository is malformed (lower case letters, digits, and . _ - between them)"));
+            return Err(wrong(
+                "the repository is malformed (lower case letters, digits, and . _ - between them)",
+            ));
         }
         let tag = if tag.is_none() && digest.is_none() { Some("latest".into()) } else { tag };
         Ok(Self { registry: registry.into(), repository, tag, digest })
@@ -148,7 +155,9 @@ mod tests {
 
     #[test]
     fn what_is_no_reference_is_refused() {
-        for text in ["", ":", "a:", "A/b", "a//b", "../b", "a@sha256:1", "x.io:port/a", "a b", "-a", "x..y/z", "a/"] {
+        for text in
+            ["", ":", "a:", "A/b", "a//b", "../b", "a@sha256:1", "x.io:port/a", "a b", "-a", "x..y/z", "a/"]
+        {
             assert!(Reference::parse(text).is_err(), "{text:?}");
         }
     }

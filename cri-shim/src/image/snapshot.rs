@@ -9,9 +9,9 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
+use super::ImageError;
 use super::layers::remove_all;
 use super::store::{Image, ImageStore};
-use super::ImageError;
 
 /// The writable layers of containers.
 ///
@@ -136,7 +136,8 @@ fn libc_einval() -> i32 {
 
 /// overlay's options are text, in which a comma or a colon would end a path.
 fn text(path: &Path) -> io::Result<&str> {
-    let wrong = || io::Error::new(io::ErrorKind::InvalidInput, format!("{}: not usable by overlay", path.display()));
+    let wrong =
+        || io::Error::new(io::ErrorKind::InvalidInput, format!("{}: not usable by overlay", path.display()));
     path.to_str().filter(|text| !text.contains([',', ':', '\\'])).ok_or_else(wrong)
 }
 

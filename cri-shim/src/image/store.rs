@@ -168,8 +168,12 @@ impl ImageStore {
         });
         let mut changed = Vec::new();
         if let Some(tag) = reference.repo_tag() {
-            let holders: Vec<_> =
-                self.images().values().filter(|i| i.id() != id && i.record.repo_tags.contains(&tag)).cloned().collect();
+            let holders: Vec<_> = self
+                .images()
+                .values()
+                .filter(|i| i.id() != id && i.record.repo_tags.contains(&tag))
+                .cloned()
+                .collect();
             for holder in holders {
                 let mut holder = Image::clone(&holder);
                 holder.record.repo_tags.remove(&tag);
@@ -213,7 +217,8 @@ impl ImageStore {
         {
             let mut table = transaction.open_table(IMAGES)?;
             for image in changed {
-                let bytes = serde_json::to_vec(&image.record).map_err(|e| ImageError::Records(e.to_string()))?;
+                let bytes =
+                    serde_json::to_vec(&image.record).map_err(|e| ImageError::Records(e.to_string()))?;
                 table.insert(image.id(), bytes.as_slice())?;
             }
             for id in removed {
@@ -232,7 +237,8 @@ impl ImageStore {
     /// Forgets images of which a layer is missing: a folder that was synced does not vanish by itself, but a
     /// person can remove it, and then a pull must bring it back.
     fn drop_incomplete(&self) -> Result<(), ImageError> {
-        let broken: Vec<_> = self.list().into_iter().filter(|i| !self.inner.layers.have_all(i.diff_ids())).collect();
+        let broken: Vec<_> =
+            self.list().into_iter().filter(|i| !self.inner.layers.have_all(i.diff_ids())).collect();
         for image in &broken {
             tracing::warn!(image = image.id(), "a layer is missing; the image must be pulled again");
         }
@@ -292,7 +298,11 @@ mod tests {
         let store = store(folder.path());
         let id = add(&store, "a:1", "x");
         for name in [id.as_str(), &id[7..], &id[7..20], "docker.io/library/a:1", &format!("a@{DIGEST}")] {
-            assert_eq!(store.get(name).map(|image| image.id().to_owned()).as_deref(), Some(id.as_str()), "{name}");
+            assert_eq!(
+                store.get(name).map(|image| image.id().to_owned()).as_deref(),
+                Some(id.as_str()),
+                "{name}"
+            );
         }
         assert!(store.get("a:2").is_none());
     }

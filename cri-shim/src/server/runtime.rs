@@ -31,7 +31,9 @@ fn later<T>(call: &str) -> Result<T, Status> {
 }
 
 fn seconds(field: &str, value: i64) -> Result<Duration, Failure> {
-    u64::try_from(value).map(Duration::from_secs).map_err(|_| Failure::invalid(format!("{field} {value} is negative")))
+    u64::try_from(value)
+        .map(Duration::from_secs)
+        .map_err(|_| Failure::invalid(format!("{field} {value} is negative")))
 }
 
 fn config(config: Option<PodSandboxConfig>) -> Result<PodSandboxConfig, Failure> {
@@ -70,7 +72,10 @@ impl RuntimeService for Service {
         answer(Service::status(self, request.into_inner().verbose))
     }
 
-    async fn runtime_config(&self, _: Request<v1::RuntimeConfigRequest>) -> Answer<v1::RuntimeConfigResponse> {
+    async fn runtime_config(
+        &self,
+        _: Request<v1::RuntimeConfigRequest>,
+    ) -> Answer<v1::RuntimeConfigResponse> {
         answer(status::runtime_config())
     }
 
@@ -83,7 +88,10 @@ impl RuntimeService for Service {
         answer(v1::UpdateRuntimeConfigResponse {})
     }
 
-    async fn run_pod_sandbox(&self, request: Request<v1::RunPodSandboxRequest>) -> Answer<v1::RunPodSandboxResponse> {
+    async fn run_pod_sandbox(
+        &self,
+        request: Request<v1::RunPodSandboxRequest>,
+    ) -> Answer<v1::RunPodSandboxResponse> {
         let request = request.into_inner();
         let id = self.engine.run_sandbox(config(request.config)?, request.runtime_handler).await?;
         answer(v1::RunPodSandboxResponse { pod_sandbox_id: id })
@@ -126,7 +134,8 @@ impl RuntimeService for Service {
     ) -> Answer<v1::ListPodSandboxResponse> {
         let wanted = request.into_inner().filter.unwrap_or_default();
         let state = self.engine.state();
-        let items = state.sandboxes().filter(|sandbox| filter::sandbox(&wanted, sandbox)).map(report::listed_sandbox);
+        let items =
+            state.sandboxes().filter(|sandbox| filter::sandbox(&wanted, sandbox)).map(report::listed_sandbox);
         answer(v1::ListPodSandboxResponse { items: items.collect() })
     }
 
@@ -148,7 +157,10 @@ impl RuntimeService for Service {
         answer(v1::StartContainerResponse {})
     }
 
-    async fn stop_container(&self, request: Request<v1::StopContainerRequest>) -> Answer<v1::StopContainerResponse> {
+    async fn stop_container(
+        &self,
+        request: Request<v1::StopContainerRequest>,
+    ) -> Answer<v1::StopContainerResponse> {
         let request = request.into_inner();
         self.engine.stop_container(&request.container_id, seconds("timeout", request.timeout)?).await?;
         answer(v1::StopContainerResponse {})
@@ -168,8 +180,10 @@ impl RuntimeService for Service {
     ) -> Answer<v1::ListContainersResponse> {
         let wanted = request.into_inner().filter.unwrap_or_default();
         let state = self.engine.state();
-        let containers =
-            state.containers().filter(|container| filter::container(&wanted, container)).map(report::listed_container);
+        let containers = state
+            .containers()
+            .filter(|container| filter::container(&wanted, container))
+            .map(report::listed_container);
         answer(v1::ListContainersResponse { containers: containers.collect() })
     }
 
@@ -224,10 +238,15 @@ impl RuntimeService for Service {
         if request.cmd.is_empty() {
             return Err(Failure::missing("cmd").into());
         }
-        let streams =
-            Streams { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr, tty: request.tty };
+        let streams = Streams {
+            stdin: request.stdin,
+            stdout: request.stdout,
+            stderr: request.stderr,
+            tty: request.tty,
+        };
         let session = ExecSession { container: container.id, command: request.cmd, streams };
-        let url = self.streams.exec_url(session).map_err(|error| Status::resource_exhausted(error.to_string()))?;
+        let url =
+            self.streams.exec_url(session).map_err(|error| Status::resource_exhausted(error.to_string()))?;
         answer(v1::ExecResponse { url })
     }
 
@@ -241,7 +260,10 @@ impl RuntimeService for Service {
             tty: container.config.tty,
         };
         let session = AttachSession { container: container.id, streams };
-        let url = self.streams.attach_url(session).map_err(|error| Status::resource_exhausted(error.to_string()))?;
+        let url = self
+            .streams
+            .attach_url(session)
+            .map_err(|error| Status::resource_exhausted(error.to_string()))?;
         answer(v1::AttachResponse { url })
     }
 
@@ -280,51 +302,84 @@ impl RuntimeService for Service {
     }
 
     type StreamPodSandboxesStream = Empty<v1::StreamPodSandboxesResponse>;
-    async fn stream_pod_sandboxes(&self, _: Request<v1::StreamPodSandboxesRequest>) -> Answer<Self::StreamPodSandboxesStream> {
+    async fn stream_pod_sandboxes(
+        &self,
+        _: Request<v1::StreamPodSandboxesRequest>,
+    ) -> Answer<Self::StreamPodSandboxesStream> {
         later("StreamPodSandboxes")
     }
 
     type StreamContainersStream = Empty<v1::StreamContainersResponse>;
-    async fn stream_containers(&self, _: Request<v1::StreamContainersRequest>) -> Answer<Self::StreamContainersStream> {
+    async fn stream_containers(
+        &self,
+        _: Request<v1::StreamContainersRequest>,
+    ) -> Answer<Self::StreamContainersStream> {
         later("StreamContainers")
     }
 
     type StreamContainerStatsStream = Empty<v1::StreamContainerStatsResponse>;
-    async fn stream_container_stats(&self, _: Request<v1::StreamContainerStatsRequest>) -> Answer<Self::StreamContainerStatsStream> {
+    async fn stream_container_stats(
+        &self,
+        _: Request<v1::StreamContainerStatsRequest>,
+    ) -> Answer<Self::StreamContainerStatsStream> {
         later("StreamContainerStats")
     }
 
-    async fn pod_sandbox_stats(&self, _: Request<v1::PodSandboxStatsRequest>) -> Answer<v1::PodSandboxStatsResponse> {
+    async fn pod_sandbox_stats(
+        &self,
+        _: Request<v1::PodSandboxStatsRequest>,
+    ) -> Answer<v1::PodSandboxStatsResponse> {
         later("PodSandboxStats")
     }
 
-    async fn list_pod_sandbox_stats(&self, _: Request<v1::ListPodSandboxStatsRequest>) -> Answer<v1::ListPodSandboxStatsResponse> {
+    async fn list_pod_sandbox_stats(
+        &self,
+        _: Request<v1::ListPodSandboxStatsRequest>,
+    ) -> Answer<v1::ListPodSandboxStatsResponse> {
         later("ListPodSandboxStats")
     }
 
     type StreamPodSandboxStatsStream = Empty<v1::StreamPodSandboxStatsResponse>;
-    async fn stream_pod_sandbox_stats(&self, _: Request<v1::StreamPodSandboxStatsRequest>) -> Answer<Self::StreamPodSandboxStatsStream> {
+    async fn stream_pod_sandbox_stats(
+        &self,
+        _: Request<v1::StreamPodSandboxStatsRequest>,
+    ) -> Answer<Self::StreamPodSandboxStatsStream> {
         later("StreamPodSandboxStats")
     }
 
-    async fn checkpoint_container(&self, _: Request<v1::CheckpointContainerRequest>) -> Answer<v1::CheckpointContainerResponse> {
+    async fn checkpoint_container(
+        &self,
+        _: Request<v1::CheckpointContainerRequest>,
+    ) -> Answer<v1::CheckpointContainerResponse> {
         later("CheckpointContainer")
     }
 
-    async fn list_metric_descriptors(&self, _: Request<v1::ListMetricDescriptorsRequest>) -> Answer<v1::ListMetricDescriptorsResponse> {
+    async fn list_metric_descriptors(
+        &self,
+        _: Request<v1::ListMetricDescriptorsRequest>,
+    ) -> Answer<v1::ListMetricDescriptorsResponse> {
         later("ListMetricDescriptors")
     }
 
-    async fn list_pod_sandbox_metrics(&self, _: Request<v1::ListPodSandboxMetricsRequest>) -> Answer<v1::ListPodSandboxMetricsResponse> {
+    async fn list_pod_sandbox_metrics(
+        &self,
+        _: Request<v1::ListPodSandboxMetricsRequest>,
+    ) -> Answer<v1::ListPodSandboxMetricsResponse> {
         later("ListPodSandboxMetrics")
     }
 
     type StreamPodSandboxMetricsStream = Empty<v1::StreamPodSandboxMetricsResponse>;
-    async fn stream_pod_sandbox_metrics(&self, _: Request<v1::StreamPodSandboxMetricsRequest>) -> Answer<Self::StreamPodSandboxMetricsStream> {
+    async fn stream_pod_sandbox_metrics(
+        &self,
+        _: Request<v1::StreamPodSandboxMetricsRequest>,
+    ) -> Answer<Self::StreamPodSandboxMetricsStream> {
         later("StreamPodSandboxMetrics")
     }
 
-    async fn update_pod_sandbox_resources(&self, _: Request<v1::UpdatePodSandboxResourcesRequest>) -> Answer<v1::UpdatePodSandboxResourcesResponse> {
+    async fn update_pod_sandbox_resources(
+        &self,
+        _: Request<v1::UpdatePodSandboxResourcesRequest>,
+    ) -> Answer<v1::UpdatePodSandboxResourcesResponse> {
         later("UpdatePodSandboxResources")
     }
 

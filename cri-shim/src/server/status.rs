@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use api_cri::v1::{
-    CgroupDriver, LinuxRuntimeConfiguration, RuntimeCondition, RuntimeConfigResponse, RuntimeFeatures, RuntimeHandler,
-    RuntimeHandlerFeatures, RuntimeStatus, StatusResponse, VersionResponse,
+    CgroupDriver, LinuxRuntimeConfiguration, RuntimeCondition, RuntimeConfigResponse, RuntimeFeatures,
+    RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus, StatusResponse, VersionResponse,
 };
 
 use super::Service;
@@ -27,7 +27,12 @@ impl Service {
         let network = self.engine.performer.network.ready();
         let condition = |kind: &str, failed: Option<(&str, String)>| {
             let (reason, message) = failed.unwrap_or_default();
-            RuntimeCondition { r#type: kind.into(), status: message.is_empty(), reason: reason.into(), message }
+            RuntimeCondition {
+                r#type: kind.into(),
+                status: message.is_empty(),
+                reason: reason.into(),
+                message,
+            }
         };
         let not_ready = network.err().map(|error| ("NetworkPluginNotReady", error.to_string()));
         let mut info = HashMap::new();
@@ -43,13 +48,21 @@ impl Service {
             info,
             runtime_handlers: vec![RuntimeHandler {
                 name: String::new(),
-                features: Some(RuntimeHandlerFeatures { recursive_read_only_mounts: true, user_namespaces: false }),
+                features: Some(RuntimeHandlerFeatures {
+                    recursive_read_only_mounts: true,
+                    user_namespaces: false,
+                }),
             }],
-            features: Some(RuntimeFeatures { supplemental_groups_policy: true, user_namespaces_host_network: false }),
+            features: Some(RuntimeFeatures {
+                supplemental_groups_policy: true,
+                user_namespaces_host_network: false,
+            }),
         }
     }
 }
 
 pub(super) fn runtime_config() -> RuntimeConfigResponse {
-    RuntimeConfigResponse { linux: Some(LinuxRuntimeConfiguration { cgroup_driver: CgroupDriver::Cgroupfs.into() }) }
+    RuntimeConfigResponse {
+        linux: Some(LinuxRuntimeConfiguration { cgroup_driver: CgroupDriver::Cgroupfs.into() }),
+    }
 }

@@ -34,8 +34,11 @@ pub(crate) fn from_json<M: Message + Default>(name: &str, value: &Value) -> Resu
 fn encode(name: &str, value: &Value, bytes: &mut Vec<u8>) -> Result<(), String> {
     let message = messages().get(name).ok_or_else(|| format!("no message {name}"))?;
     for (key, value) in value.as_object().into_iter().flatten() {
-        let field =
-            message.field.iter().find(|field| field.name() == key).ok_or_else(|| format!("{name} has no field {key}"))?;
+        let field = message
+            .field
+            .iter()
+            .find(|field| field.name() == key)
+            .ok_or_else(|| format!("{name} has no field {key}"))?;
         match value {
             Value::Array(items) => items.iter().try_for_each(|item| one(field, item, bytes))?,
             Value::Object(entries) if field.label() == Label::Repeated => entries

@@ -14,18 +14,32 @@ use crate::node::{Node, pids};
 pub(crate) fn machine(node: &Node) -> Result<BTreeSet<String>, TestError> {
     let mut all = BTreeSet::new();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
-    all.extend(mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| format!("mount {point}")));
+    all.extend(
+        mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| format!("mount {point}")),
+    );
     for arguments in [&["-o", "link"][..], &["-o", "route"]] {
         let output = Command::new("ip").args(arguments).output()?;
         let lines = String::from_utf8_lossy(&output.stdout).into_owned();
         // The state of the bridge follows its ports.
-        let names = lines.lines().filter_map(|line| line.split(" mtu").next()?.split('@').next().map(str::to_owned));
-        let steady = |line: String| line.split('<').next().unwrap_or_default().replace("linkdown", "").trim().to_owned();
+        let names =
+            lines.lines().filter_map(|line| line.split(" mtu").next()?.split('@').next().map(str::to_owned));
+        let steady = |line: String| {
+            line.split('<').next().unwrap_or_default().replace("linkdown", "").trim().to_owned()
+        };
         all.extend(names.map(|line| format!("link {}", steady(line))));
     }
     let rules = Command::new("nft").args(["list", "ruleset"]).output()?;
     all.extend(String::from_utf8_lossy(&rules.stdout).lines().map(|line| format!("nft {line}")));
-    for folder in ["netns", "leases/test", "cache/results", "state/sandboxes", "state/containers", "state/m", "state/runtime", "root/containers"] {
+    for folder in [
+        "netns",
+        "leases/test",
+        "cache/results",
+        "state/sandboxes",
+        "state/containers",
+        "state/m",
+        "state/runtime",
+        "root/containers",
+    ] {
         for entry in std::fs::read_dir(node.folder.join(folder)).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             // host-local remembers the last address it gave, as the reference does.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use api_cri::v1::{
-    ContainerStatsRequest, ContainerState, ExecSyncRequest, PodSandboxState, PodSandboxStatusRequest,
-    RemoveContainerRequest, RemovePodSandboxRequest, StatusRequest, StopContainerRequest, StopPodSandboxRequest,
+    ContainerState, ContainerStatsRequest, ExecSyncRequest, PodSandboxState, PodSandboxStatusRequest,
+    RemoveContainerRequest, RemovePodSandboxRequest, StatusRequest, StopContainerRequest,
+    StopPodSandboxRequest,
 };
 use integration::runner::{TestResult, check, fail};
 
@@ -14,11 +15,12 @@ use crate::node::Node;
 /// Stops and removes a pod.
 pub(crate) fn remove(node: &Node, sandbox: &str) -> TestResult {
     let mut cri = node.client()?;
-    node.runtime.block_on(async {
-        cri.runtime.stop_pod_sandbox(StopPodSandboxRequest { pod_sandbox_id: sandbox.into() }).await?;
-        cri.runtime.remove_pod_sandbox(RemovePodSandboxRequest { pod_sandbox_id: sandbox.into() }).await
-    })
-    .map_err(|status| node.told(&status))?;
+    node.runtime
+        .block_on(async {
+            cri.runtime.stop_pod_sandbox(StopPodSandboxRequest { pod_sandbox_id: sandbox.into() }).await?;
+            cri.runtime.remove_pod_sandbox(RemovePodSandboxRequest { pod_sandbox_id: sandbox.into() }).await
+        })
+        .map_err(|status| node.told(&status))?;
     Ok(())
 }
 
@@ -47,8 +49,12 @@ pub(crate) fn a_pod_lives_and_leaves_nothing() -> TestResult {
     check(node.status(&container)?.state() == ContainerState::ContainerCreated, || "not created".into())?;
     node.start_container(&container)?;
     let status = node.status(&container)?;
-    check(status.state() == ContainerState::ContainerRunning && status.started_at > 0, || format!("{status:?}"))?;
-    check(status.annotations.get("note").is_some_and(|note| note == "kept verbatim"), || format!("{status:?}"))?;
+    check(status.state() == ContainerState::ContainerRunning && status.started_at > 0, || {
+        format!("{status:?}")
+    })?;
+    check(status.annotations.get("note").is_some_and(|note| note == "kept verbatim"), || {
+        format!("{status:?}")
+    })?;
 
     let log = integration::process::wait_for(Duration::from_secs(10), "the log", || {
         let text = std::fs::read_to_string(&status.log_path).unwrap_or_default();
@@ -63,17 +69,21 @@ pub(crate) fn a_pod_lives_and_leaves_nothing() -> TestResult {
         node.runtime.block_on(async move { cri.runtime.exec_sync(request).await })
     };
     let answer = exec(&["sh", "-c", "echo out; echo err >&2; exit 4"], 10)?.into_inner();
-    check((&*answer.stdout, &*answer.stderr, answer.exit_code) == (b"out\n", b"err\n", 4), || format!("{answer:?}"))?;
+    check((&*answer.stdout, &*answer.stderr, answer.exit_code) == (b"out\n", b"err\n", 4), || {
+        format!("{answer:?}")
+    })?;
     match exec(&["sleep", "1000"], 1) {
         Err(status) if status.code() == tonic::Code::DeadlineExceeded => {}
         other => return fail(format!("a command that took too long: {other:?}")),
     }
-    let answer = exec(&["sh", "-c", "pgrep sleep | wc -l; ip -4 addr show eth0 2>/dev/null || ifconfig eth0"], 10)?;
+    let answer =
+        exec(&["sh", "-c", "pgrep sleep | wc -l; ip -4 addr show eth0 2>/dev/null || ifconfig eth0"], 10)?;
     let text = String::from_utf8_lossy(&answer.into_inner().stdout).into_owned();
     check(text.contains(&ip), || format!("the pod does not see its address {ip}: {text}"))?;
 
     let request = ContainerStatsRequest { container_id: container.clone() };
-    let stats = node.runtime.block_on(cri.runtime.container_stats(request))?.into_inner().stats.unwrap_or_default();
+    let stats =
+        node.runtime.block_on(cri.runtime.container_stats(request))?.into_inner().stats.unwrap_or_default();
     let used = stats.cpu.and_then(|cpu| cpu.usage_core_nano_seconds).map_or(0, |value| value.value);
     check(used > 0, || "no CPU time was counted".into())?;
 

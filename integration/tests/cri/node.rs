@@ -9,9 +9,10 @@ use std::time::Duration;
 use api_cri::images::ImportRequest;
 use api_cri::images::images_client::ImagesClient;
 use api_cri::v1::{
-    ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, ContainerStatusRequest, CreateContainerRequest,
-    ImageSpec, LinuxContainerConfig, LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext,
-    NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata, RunPodSandboxRequest, StartContainerRequest,
+    ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, ContainerStatusRequest,
+    CreateContainerRequest, ImageSpec, LinuxContainerConfig, LinuxContainerSecurityContext,
+    LinuxPodSandboxConfig, LinuxSandboxSecurityContext, NamespaceMode, NamespaceOption, PodSandboxConfig,
+    PodSandboxMetadata, RunPodSandboxRequest, StartContainerRequest,
 };
 use hyper_util::rt::TokioIo;
 use integration::cri::Cri;
@@ -178,12 +179,21 @@ impl Node {
     pub(crate) fn run(&self, name: &str) -> Result<String, TestError> {
         let request = RunPodSandboxRequest { config: Some(self.pod(name)), runtime_handler: String::new() };
         let mut cri = self.client()?;
-        let answer = self.runtime.block_on(cri.runtime.run_pod_sandbox(request)).map_err(|status| self.told(&status))?;
+        let answer = self
+            .runtime
+            .block_on(cri.runtime.run_pod_sandbox(request))
+            .map_err(|status| self.told(&status))?;
         Ok(answer.into_inner().pod_sandbox_id)
     }
 
     /// Creates a container that runs a shell script.
-    pub(crate) fn create(&self, pod: &str, sandbox: &str, name: &str, command: &[&str]) -> Result<String, TestError> {
+    pub(crate) fn create(
+        &self,
+        pod: &str,
+        sandbox: &str,
+        name: &str,
+        command: &[&str],
+    ) -> Result<String, TestError> {
         let config = ContainerConfig {
             metadata: Some(ContainerMetadata { name: name.into(), attempt: 0 }),
             image: Some(ImageSpec { image: IMAGE.into(), ..Default::default() }),
@@ -205,7 +215,10 @@ impl Node {
             sandbox_config: Some(self.pod(pod)),
         };
         let mut cri = self.client()?;
-        let answer = self.runtime.block_on(cri.runtime.create_container(request)).map_err(|status| self.told(&status))?;
+        let answer = self
+            .runtime
+            .block_on(cri.runtime.create_container(request))
+            .map_err(|status| self.told(&status))?;
         Ok(answer.into_inner().container_id)
     }
 
@@ -221,7 +234,10 @@ impl Node {
     pub(crate) fn status(&self, id: &str) -> Result<ContainerStatus, TestError> {
         let request = ContainerStatusRequest { container_id: id.into(), verbose: false };
         let mut cri = self.client()?;
-        let answer = self.runtime.block_on(cri.runtime.container_status(request)).map_err(|status| self.told(&status))?;
+        let answer = self
+            .runtime
+            .block_on(cri.runtime.container_status(request))
+            .map_err(|status| self.told(&status))?;
         answer.into_inner().status.ok_or_else(|| TestError::Failed("no status".into()))
     }
 

@@ -18,12 +18,16 @@ const FOR_EVER: &[&str] = &["sh", "-c", "while :; do sleep 0.1; done"];
 fn ready(node: &Node, sandbox: &str) -> Result<bool, TestError> {
     let request = PodSandboxStatusRequest { pod_sandbox_id: sandbox.into(), verbose: false };
     let mut cri = node.client()?;
-    let answer = node.runtime.block_on(cri.runtime.pod_sandbox_status(request)).map_err(|status| node.told(&status))?;
+    let answer = node
+        .runtime
+        .block_on(cri.runtime.pod_sandbox_status(request))
+        .map_err(|status| node.told(&status))?;
     Ok(answer.into_inner().status.unwrap_or_default().state() == PodSandboxState::SandboxReady)
 }
 
 fn monitor(node: &Node, sandbox: &str) -> Result<i32, TestError> {
-    let text = std::fs::read_to_string(node.folder.join("state/sandboxes").join(sandbox).join("sandbox.json"))?;
+    let text =
+        std::fs::read_to_string(node.folder.join("state/sandboxes").join(sandbox).join("sandbox.json"))?;
     let record: serde_json::Value = serde_json::from_str(&text)?;
     let pid = record["monitor_pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
     pid.filter(|pid| *pid > 0).ok_or_else(|| TestError::Failed("the record names no monitor".into()))
@@ -33,7 +37,12 @@ pub(crate) fn a_killed_daemon_adopts_its_pods() -> TestResult {
     let mut node = Node::ready()?;
     let sandbox = node.run("adopted")?;
     let runs = node.create("adopted", &sandbox, "runs", FOR_EVER)?;
-    let ends = node.create("adopted", &sandbox, "ends", &["sh", "-c", "while ! [ -e /end ]; do sleep 0.05; done; exit 5"])?;
+    let ends = node.create(
+        "adopted",
+        &sandbox,
+        "ends",
+        &["sh", "-c", "while ! [ -e /end ]; do sleep 0.05; done; exit 5"],
+    )?;
     node.start_container(&runs)?;
     node.start_container(&ends)?;
     let before = monitor(&node, &sandbox)?;
@@ -55,15 +64,22 @@ pub(crate) fn a_killed_monitor_ends_its_pod_alone() -> TestResult {
     first_pod(&node)?;
     let before = machine(&node)?;
     let (one, other) = (node.run("one")?, node.run("other")?);
-    let (killed, spared) = (node.create("one", &one, "c", FOR_EVER)?, node.create("other", &other, "c", FOR_EVER)?);
+    let (killed, spared) =
+        (node.create("one", &one, "c", FOR_EVER)?, node.create("other", &other, "c", FOR_EVER)?);
     node.start_container(&killed)?;
     node.start_container(&spared)?;
     kill(Pid::from_raw(monitor(&node, &one)?), Signal::SIGKILL)?;
     let status = node.ended(&killed)?;
     check((status.exit_code, status.reason.as_str()) == (137, "Unknown"), || format!("{status:?}"))?;
-    wait_for(Duration::from_secs(10), "the pod to be not ready", || Ok((!ready(&node, &one)?).then_some(())))?;
+    wait_for(
+        Duration::from_secs(10),
+        "the pod to be not ready",
+        || Ok((!ready(&node, &one)?).then_some(())),
+    )?;
     check(ready(&node, &other)?, || "the other pod noticed".into())?;
-    check(node.status(&spared)?.state() == ContainerState::ContainerRunning, || "its container noticed".into())?;
+    check(node.status(&spared)?.state() == ContainerState::ContainerRunning, || {
+        "its container noticed".into()
+    })?;
     remove(&node, &one)?;
     remove(&node, &other)?;
     compare(&before, &machine(&node)?).or_else(fail)
@@ -135,6 +151,7 @@ fn attempt(node: &Node, name: &str) -> bool {
 fn sandboxes(node: &Node) -> Result<Vec<String>, TestError> {
     let mut cri = node.client()?;
     let request = api_cri::v1::ListPodSandboxRequest::default();
-    let answer = node.runtime.block_on(cri.runtime.list_pod_sandbox(request)).map_err(|status| node.told(&status))?;
+    let answer =
+        node.runtime.block_on(cri.runtime.list_pod_sandbox(request)).map_err(|status| node.told(&status))?;
     Ok(answer.into_inner().items.into_iter().map(|sandbox| sandbox.id).collect())
 }

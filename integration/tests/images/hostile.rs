@@ -29,16 +29,48 @@ pub(crate) fn archives() -> TestResult {
     let cases: Vec<(&str, Vec<u8>, Expect)> = vec![
         ("a name that climbs", entry(b'0', &climbing, "", b"evil"), Refused("..")),
         ("an absolute name", entry(b'0', &victim, "", b"evil"), Inside),
-        ("a parent that is an absolute symlink", both(entry(b'2', "l", &out, b""), entry(b'0', "l/victim", "", b"evil")), Inside),
-        ("a parent that is a climbing symlink", both(entry(b'2', "l", &format!("{far}{}", &out[1..]), b""), entry(b'0', "l/victim", "", b"evil")), Inside),
-        ("a file over a symlink", both(entry(b'2', "l", &victim, b""), entry(b'0', "l", "", b"evil")), Inside),
-        ("a hard link that climbs", both(entry(b'1', "l", &climbing, b""), entry(b'0', "l", "", b"evil")), Refused("..")),
+        (
+            "a parent that is an absolute symlink",
+            both(entry(b'2', "l", &out, b""), entry(b'0', "l/victim", "", b"evil")),
+            Inside,
+        ),
+        (
+            "a parent that is a climbing symlink",
+            both(entry(b'2', "l", &format!("{far}{}", &out[1..]), b""), entry(b'0', "l/victim", "", b"evil")),
+            Inside,
+        ),
+        (
+            "a file over a symlink",
+            both(entry(b'2', "l", &victim, b""), entry(b'0', "l", "", b"evil")),
+            Inside,
+        ),
+        (
+            "a hard link that climbs",
+            both(entry(b'1', "l", &climbing, b""), entry(b'0', "l", "", b"evil")),
+            Refused(".."),
+        ),
         ("an absolute hard link", entry(b'1', "l", &victim, b""), Refused("l:")),
-        ("a hard link through a symlink", both(entry(b'2', "s", &out, b""), entry(b'1', "l", "s/victim", b"")), Refused("l:")),
-        ("a whiteout that climbs", entry(b'0', &format!("{far}{}/.wh.victim", &out[1..]), "", b""), Refused("..")),
-        ("a whiteout through a symlink", both(entry(b'2', "l", &out, b""), entry(b'0', "l/.wh.victim", "", b"")), Inside),
+        (
+            "a hard link through a symlink",
+            both(entry(b'2', "s", &out, b""), entry(b'1', "l", "s/victim", b"")),
+            Refused("l:"),
+        ),
+        (
+            "a whiteout that climbs",
+            entry(b'0', &format!("{far}{}/.wh.victim", &out[1..]), "", b""),
+            Refused(".."),
+        ),
+        (
+            "a whiteout through a symlink",
+            both(entry(b'2', "l", &out, b""), entry(b'0', "l/.wh.victim", "", b"")),
+            Inside,
+        ),
         ("a whiteout of the parent", entry(b'0', "d/.wh...", "", b""), Inside),
-        ("an opaque mark through a symlink", both(entry(b'2', "l", &out, b""), entry(b'0', "l/.wh..wh..opq", "", b"")), Inside),
+        (
+            "an opaque mark through a symlink",
+            both(entry(b'2', "l", &out, b""), entry(b'0', "l/.wh..wh..opq", "", b"")),
+            Inside,
+        ),
         ("a size that is not there", sized(b'0', "a", "", &[], "77777777777"), Refused("")),
         ("a broken checksum", broken(entry(b'0', "a", "", b"x")), Refused("checksum")),
         ("an unknown kind", entry(b'Z', "a", "", b""), Refused("type")),
@@ -53,7 +85,9 @@ pub(crate) fn archives() -> TestResult {
         match expected {
             Refused(words) => {
                 check(output.status.code() == Some(1), || format!("{name}: {} {error}", output.status))?;
-                check(error.contains(words) && !error.trim().is_empty(), || format!("{name}: says {error:?}"))?;
+                check(error.contains(words) && !error.trim().is_empty(), || {
+                    format!("{name}: says {error:?}")
+                })?;
                 check(!error.contains("panicked"), || format!("{name}: {error}"))?;
             }
             Inside => check(output.status.success(), || format!("{name}: refused: {error}"))?,

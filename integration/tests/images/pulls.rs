@@ -79,7 +79,8 @@ pub(crate) fn same_as_umoci() -> TestResult {
         diff ours.list rootfs.list && cmp ours.tree rootfs.tree; wc -l <ours.list"#,
         layers.join(":")
     );
-    let output = Command::new("bash").args(["-euo", "pipefail", "-c", &script]).current_dir(folder).output()?;
+    let output =
+        Command::new("bash").args(["-euo", "pipefail", "-c", &script]).current_dir(folder).output()?;
     let (shown, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     check(output.status.success(), || format!("ours (<) and umoci's (>) differ:\n{shown}{error}"))?;
     let entries: usize = shown.trim().parse().unwrap_or_default();
@@ -147,7 +148,9 @@ pub(crate) fn single_flight() -> TestResult {
     })?;
     let blobs = registry.gets("/blobs/") - before_blobs;
     let manifests = registry.gets("/manifests/") - before_manifests;
-    check(blobs == 2 && manifests == 1, || format!("{manifests} manifests and {blobs} blobs were read, not 1 and 2"))
+    check(blobs == 2 && manifests == 1, || {
+        format!("{manifests} manifests and {blobs} blobs were read, not 1 and 2")
+    })
 }
 
 pub(crate) fn always_asks() -> TestResult {
@@ -174,7 +177,10 @@ pub(crate) fn mirror() -> TestResult {
     push(&one, "library/one:1", &[])?;
     let hosts = world.registries().join("docker.io");
     fs::create_dir_all(&hosts)?;
-    fs::write(hosts.join("hosts.toml"), "[host.\"http://127.0.0.1:5000\"]\ncapabilities = [\"pull\", \"resolve\"]\n")?;
+    fs::write(
+        hosts.join("hosts.toml"),
+        "[host.\"http://127.0.0.1:5000\"]\ncapabilities = [\"pull\", \"resolve\"]\n",
+    )?;
     world.pull(request("one:1"))?;
     let tags = world.status("docker.io/library/one:1")?.map(|image| image.repo_tags);
     check(tags == Some(vec!["docker.io/library/one:1".into()]), || format!("{tags:?}"))?;
@@ -182,7 +188,8 @@ pub(crate) fn mirror() -> TestResult {
         Ok((registry.gets("ns=docker.io") >= 3).then_some(()))
     })?;
     fs::write(hosts.join("hosts.toml"), "[host.\"http://127.0.0.1:5000\"]\nskip_verfy = true\n")?;
-    let error = world.pull(request("one:1")).err().map(|status| status.message().to_owned()).unwrap_or_default();
+    let error =
+        world.pull(request("one:1")).err().map(|status| status.message().to_owned()).unwrap_or_default();
     check(error.contains("skip_verfy"), || format!("a wrong key: {error:?}"))
 }
 
@@ -247,8 +254,11 @@ pub(crate) fn import() -> TestResult {
         })
     };
     let path = one.display().to_string();
-    let nameless = ask(path.clone(), Vec::new()).map(|all| all.len()).map_err(|status| status.message().to_owned());
-    check(nameless.as_ref().is_err_and(|text| text.contains("name")), || format!("without a name: {nameless:?}"))?;
+    let nameless =
+        ask(path.clone(), Vec::new()).map(|all| all.len()).map_err(|status| status.message().to_owned());
+    check(nameless.as_ref().is_err_and(|text| text.contains("name")), || {
+        format!("without a name: {nameless:?}")
+    })?;
     let all = ask(path, vec!["one:1".into(), "example.org/one:2".into()])?;
     let Some(last) = all.last() else { return fail("no message") };
     check(last.layers.len() == 2 && last.layers.iter().all(|layer| layer.complete), || format!("{last:?}"))?;

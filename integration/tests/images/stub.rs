@@ -28,7 +28,8 @@ impl Stub {
         let index = fs::read_to_string(layout.join("index.json"))?;
         let (_, digest) = index.split_once("sha256:").ok_or(io::ErrorKind::InvalidData)?;
         let manifest = layout.join("blobs/sha256").join(&digest[..64]);
-        let stub = Arc::new(Self { layout: layout.into(), manifest, stalls_in, stalls: AtomicBool::new(true) });
+        let stub =
+            Arc::new(Self { layout: layout.into(), manifest, stalls_in, stalls: AtomicBool::new(true) });
         let listener = TcpListener::bind("127.0.0.1:5001")?;
         let serving = stub.clone();
         // Ends with the test's process.
@@ -53,7 +54,11 @@ impl Stub {
             };
             let body = fs::read(file)?;
             let kind = "application/vnd.oci.image.manifest.v1+json";
-            write!(connection, "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len())?;
+            write!(
+                connection,
+                "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            )?;
             // A configuration is small; it is the layer that stalls.
             let stalls = self.stalls.load(Ordering::SeqCst)
                 && path.contains(self.stalls_in)
@@ -128,7 +133,9 @@ pub(crate) fn deadline() -> TestResult {
     };
     // Which of the two depends on whose clock, the client's or the server's, is first.
     let ended = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled);
-    check(ended && began.elapsed() < Duration::from_secs(10), || format!("{status} after {:?}", began.elapsed()))?;
+    check(ended && began.elapsed() < Duration::from_secs(10), || {
+        format!("{status} after {:?}", began.elapsed())
+    })?;
     let left = world.entries("ingest")?;
     check(left.is_empty(), || format!("left: {left:?}"))
 }

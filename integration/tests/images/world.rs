@@ -59,8 +59,12 @@ impl World {
 
     pub(crate) fn pull(&self, request: PullImageRequest) -> Result<String, tonic::Status> {
         let mut images = self.cri.images.clone();
-        let answer = self.executor.block_on(async { tokio::time::timeout(DEADLINE, images.pull_image(request)).await });
-        answer.map_err(|_| tonic::Status::deadline_exceeded("the test's own"))?.map(|a| a.into_inner().image_ref)
+        let answer = self
+            .executor
+            .block_on(async { tokio::time::timeout(DEADLINE, images.pull_image(request)).await });
+        answer
+            .map_err(|_| tonic::Status::deadline_exceeded("the test's own"))?
+            .map(|a| a.into_inner().image_ref)
     }
 
     pub(crate) fn status(&self, image: &str) -> Result<Option<api_cri::v1::Image>, tonic::Status> {
@@ -70,7 +74,8 @@ impl World {
     }
 
     pub(crate) fn list(&self) -> Result<Vec<api_cri::v1::Image>, tonic::Status> {
-        let answer = self.executor.block_on(self.cri.images.clone().list_images(ListImagesRequest::default()));
+        let answer =
+            self.executor.block_on(self.cri.images.clone().list_images(ListImagesRequest::default()));
         Ok(answer?.into_inner().images)
     }
 

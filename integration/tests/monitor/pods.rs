@@ -172,7 +172,7 @@ pub(crate) fn memory() -> TestResult {
         }
     }
     let (share, written) = (share / PODS, written / PODS);
-    println!("per pod of two containers, monitor and logger: PSS {share} KiB, private dirty {written} KiB");
+    eprintln!("per pod of two containers, monitor and logger: PSS {share} KiB, private dirty {written} KiB");
     check(share < 768 && written < 400, || "too much".into())
 }
 

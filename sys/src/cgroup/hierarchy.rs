@@ -48,7 +48,7 @@ impl Hierarchies {
             let tree = Hierarchy { controllers: String::new(), mount: ROOT.into(), own };
             return Ok(Self { version: Version::V2, trees: vec![tree] });
         }
-        Ok(Self { version: Version::V1, trees: parse_v1(&own, |path| fs::exists(path)) })
+        Ok(Self { version: Version::V1, trees: parse_v1(&own, fs::exists) })
     }
 }
 

@@ -43,10 +43,9 @@ fn source(errors: &mut Vec<FieldError>, volume: &Value, path: &Path) {
     let Some((kind, source)) = sources.first() else { return };
     let at = path.field(kind);
     match kind.as_str() {
-        "emptyDir"
-            if has(source, "sizeLimit") => {
-                quantity(errors, &at.field("sizeLimit"), &source["sizeLimit"]);
-            }
+        "emptyDir" if has(source, "sizeLimit") => {
+            quantity(errors, &at.field("sizeLimit"), &source["sizeLimit"]);
+        }
         "hostPath" => host_path(errors, source, &at),
         "downwardAPI" => downward(errors, source, &at),
         "projected" => {

@@ -29,7 +29,10 @@ const DEFAULT: &[Capability] = &[
 const ALL: &str = "ALL";
 
 /// The sets of a container's first process. `ALL` means what the daemon itself can give.
-pub(super) fn sets(context: &LinuxContainerSecurityContext, host: &[Capability]) -> Result<LinuxCapabilities, Failure> {
+pub(super) fn sets(
+    context: &LinuxContainerSecurityContext,
+    host: &[Capability],
+) -> Result<LinuxCapabilities, Failure> {
     let (kept, ambient) = if context.privileged {
         (host.iter().copied().collect(), HashSet::new())
     } else {
@@ -72,7 +75,10 @@ fn parsed(field: &str, names: &[String]) -> Result<HashSet<Capability>, Failure>
     names
         .iter()
         .filter(|name| !name.eq_ignore_ascii_case(ALL))
-        .map(|name| parse(name).ok_or_else(|| Failure::invalid(format!("capabilities.{field}: unknown capability {name:?}"))))
+        .map(|name| {
+            parse(name)
+                .ok_or_else(|| Failure::invalid(format!("capabilities.{field}: unknown capability {name:?}")))
+        })
         .collect()
 }
 
@@ -89,7 +95,11 @@ mod tests {
     fn kept(add: &[&str], drop: &[&str]) -> HashSet<Capability> {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let context = LinuxContainerSecurityContext {
-            capabilities: Some(Asked { add_capabilities: names(add), drop_capabilities: names(drop), ..Asked::default() }),
+            capabilities: Some(Asked {
+                add_capabilities: names(add),
+                drop_capabilities: names(drop),
+                ..Asked::default()
+            }),
             ..Default::default()
         };
         let host = [Capability::SysAdmin, Capability::Chown];

@@ -37,7 +37,10 @@ pub(super) fn all(
     let mut volumes = Vec::new();
     let mut root = None;
     for (index, mount) in asked.iter().enumerate() {
-        let source = inputs.sources.get(index).ok_or_else(|| Failure::internal("a mount's source was not resolved"))?;
+        let source = inputs
+            .sources
+            .get(index)
+            .ok_or_else(|| Failure::internal("a mount's source was not resolved"))?;
         let (volume, propagation) = volume(index, mount, source)?;
         root = stronger(root, propagation);
         volumes.push(volume);
@@ -66,12 +69,19 @@ fn standard(privileged: bool) -> Result<Vec<(&'static str, Mount)>, Failure> {
     let mount = |path: &'static str, source: &str, options: &[&str]| -> Result<_, Failure> {
         let kind = if source == "tmpfs" { "tmpfs" } else { source };
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        Ok((path, MountBuilder::default().destination(path).typ(kind).source(source).options(options).build()?))
+        Ok((
+            path,
+            MountBuilder::default().destination(path).typ(kind).source(source).options(options).build()?,
+        ))
     };
     Ok(vec![
         mount("/proc", "proc", &["nosuid", "noexec", "nodev"])?,
         mount("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
-        mount("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"])?,
+        mount(
+            "/dev/pts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        )?,
         mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?,
         mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", sys])?,
         mount("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", sys])?,
@@ -80,7 +90,12 @@ fn standard(privileged: bool) -> Result<Vec<(&'static str, Mount)>, Failure> {
 
 fn bind(destination: &str, source: &Path, options: &[&str]) -> Result<Mount, Failure> {
     let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-    Ok(MountBuilder::default().destination(destination).typ("bind").source(source).options(options).build()?)
+    Ok(MountBuilder::default()
+        .destination(destination)
+        .typ("bind")
+        .source(source)
+        .options(options)
+        .build()?)
 }
 
 fn volume(index: usize, asked: &Asked, host: &HostMount) -> Result<(Mount, Option<&'static str>), Failure> {
@@ -93,18 +108,28 @@ fn volume(index: usize, asked: &Asked, host: &HostMount) -> Result<(Mount, Optio
     }
     let not_shared = || {
         let (path, point) = (host.source.display(), host.mount_point.display());
-        format!("path {path:?} is mounted on {point:?} but it is not a shared mount", path = path.to_string(), point = point.to_string())
+        format!(
+            "path {path:?} is mounted on {point:?} but it is not a shared mount",
+            path = path.to_string(),
+            point = point.to_string()
+        )
     };
     let (propagation, root) = match asked.propagation() {
         MountPropagation::PropagationPrivate => ("rprivate", None),
-        MountPropagation::PropagationHostToContainer if host.shared || host.slave => ("rslave", Some("rslave")),
-        MountPropagation::PropagationHostToContainer => return Err(Failure::invalid(format!("{} or slave", not_shared()))),
+        MountPropagation::PropagationHostToContainer if host.shared || host.slave => {
+            ("rslave", Some("rslave"))
+        }
+        MountPropagation::PropagationHostToContainer => {
+            return Err(Failure::invalid(format!("{} or slave", not_shared())));
+        }
         MountPropagation::PropagationBidirectional if host.shared => ("rshared", Some("rshared")),
         MountPropagation::PropagationBidirectional => return Err(Failure::invalid(not_shared())),
     };
     let access = if asked.recursive_read_only {
         if !asked.readonly || root.is_some() {
-            return Err(Failure::invalid(format!("{field}: recursive_read_only needs readonly and PROPAGATION_PRIVATE")));
+            return Err(Failure::invalid(format!(
+                "{field}: recursive_read_only needs readonly and PROPAGATION_PRIVATE"
+            )));
         }
         "rro"
     } else if asked.readonly {

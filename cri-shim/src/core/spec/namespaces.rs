@@ -1,7 +1,9 @@
 //! Which namespaces a container joins: its pod's are those of the monitor, which sits in them.
 
 use api_cri::v1::{IdMapping, LinuxContainerSecurityContext, NamespaceMode};
-use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType};
+use oci_spec::runtime::{
+    LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType,
+};
 
 use super::Inputs;
 use crate::core::failure::Failure;
@@ -21,11 +23,20 @@ pub(super) fn all(
         NamespaceMode::Node => Some(of(monitor, "pid")),
         NamespaceMode::Pod => match sandbox.pause_pid {
             Some(pause) => Some(of(pause, "pid")),
-            None => return Err(Failure::invalid("namespace_options.pid is POD, but the sandbox has no shared PID namespace")),
+            None => {
+                return Err(Failure::invalid(
+                    "namespace_options.pid is POD, but the sandbox has no shared PID namespace",
+                ));
+            }
         },
         NamespaceMode::Target => match inputs.target_pid {
             Some(target) => Some(of(target, "pid")),
-            None => return Err(Failure::invalid(format!("namespace_options.target_id {:?} does not run", options.target_id))),
+            None => {
+                return Err(Failure::invalid(format!(
+                    "namespace_options.target_id {:?} does not run",
+                    options.target_id
+                )));
+            }
         },
     };
     let mut all = vec![
@@ -68,7 +79,9 @@ pub(super) fn mappings(
 ) -> Result<(Vec<LinuxIdMapping>, Vec<LinuxIdMapping>), Failure> {
     let user = security.namespace_options.as_ref().and_then(|options| options.userns_options.as_ref());
     match user {
-        Some(user) if user.mode() == NamespaceMode::Pod => Ok((id_mappings(&user.uids)?, id_mappings(&user.gids)?)),
+        Some(user) if user.mode() == NamespaceMode::Pod => {
+            Ok((id_mappings(&user.uids)?, id_mappings(&user.gids)?))
+        }
         _ => Ok((Vec::new(), Vec::new())),
     }
 }

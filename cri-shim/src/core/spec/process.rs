@@ -14,7 +14,10 @@ use crate::core::user::User;
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The container's first process.
-pub(super) fn init(inputs: &Inputs<'_>, security: &LinuxContainerSecurityContext) -> Result<Process, Failure> {
+pub(super) fn init(
+    inputs: &Inputs<'_>,
+    security: &LinuxContainerSecurityContext,
+) -> Result<Process, Failure> {
     let config = inputs.config;
     let working_dir = [config.working_dir.as_str(), inputs.image.working_dir.as_str(), "/"]
         .into_iter()
@@ -39,7 +42,8 @@ pub(super) fn init(inputs: &Inputs<'_>, security: &LinuxContainerSecurityContext
 /// The command and arguments: the container's command replaces the image's both.
 fn arguments(inputs: &Inputs<'_>) -> Result<Vec<String>, Failure> {
     let (config, image) = (inputs.config, inputs.image);
-    let mut arguments = if config.command.is_empty() { image.entrypoint.clone() } else { config.command.clone() };
+    let mut arguments =
+        if config.command.is_empty() { image.entrypoint.clone() } else { config.command.clone() };
     if config.command.is_empty() && config.args.is_empty() {
         arguments.extend(image.cmd.iter().cloned());
     } else {

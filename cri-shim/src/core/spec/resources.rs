@@ -12,7 +12,10 @@ use super::{Host, Inputs, devices};
 use crate::core::failure::Failure;
 
 /// The limits and the device rules.
-pub(super) fn all(inputs: &Inputs<'_>, security: &LinuxContainerSecurityContext) -> Result<LinuxResources, Failure> {
+pub(super) fn all(
+    inputs: &Inputs<'_>,
+    security: &LinuxContainerSecurityContext,
+) -> Result<LinuxResources, Failure> {
     let asked = inputs.config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
     let mut resources = linux(&asked, inputs.host)?;
     resources.set_devices(Some(devices::rules(inputs.devices, security.privileged)?));
@@ -51,7 +54,10 @@ fn hugepages(asked: &LinuxContainerResources) -> Result<Vec<LinuxHugepageLimit>,
         .map(|limit| {
             let bytes = i64::try_from(limit.limit)
                 .map_err(|_| Failure::invalid(format!("hugepage_limits: {} is out of range", limit.limit)))?;
-            Ok(LinuxHugepageLimitBuilder::default().page_size(limit.page_size.clone()).limit(bytes).build()?)
+            Ok(LinuxHugepageLimitBuilder::default()
+                .page_size(limit.page_size.clone())
+                .limit(bytes)
+                .build()?)
         })
         .collect()
 }
@@ -61,7 +67,8 @@ fn set(value: i64) -> Option<i64> {
 }
 
 fn positive(field: &str, value: i64) -> Result<Option<u64>, Failure> {
-    let value = u64::try_from(value).map_err(|_| Failure::invalid(format!("resources.{field} {value} is negative")))?;
+    let value = u64::try_from(value)
+        .map_err(|_| Failure::invalid(format!("resources.{field} {value} is negative")))?;
     Ok((value != 0).then_some(value))
 }
 

@@ -57,7 +57,9 @@ mod tests {
         let config = AuthConfig { auth: STANDARD.encode("u:p:q"), ..AuthConfig::default() };
         let credentials = Credentials::from_cri(Some(config)).unwrap();
         assert_eq!(credentials.basic, Some(("u".into(), "p:q".into())));
-        assert!(Credentials::from_cri(Some(AuthConfig { auth: "%".into(), ..AuthConfig::default() })).is_err());
+        assert!(
+            Credentials::from_cri(Some(AuthConfig { auth: "%".into(), ..AuthConfig::default() })).is_err()
+        );
     }
 
     #[test]

@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 pub(super) enum Challenge {
     Basic,
     /// A token of the service at `realm`.
-    Bearer { realm: String, service: Option<String>, scope: Option<String> },
+    Bearer {
+        realm: String,
+        service: Option<String>,
+        scope: Option<String>,
+    },
 }
 
 /// Reads one header's value; `None` for a scheme that we do not speak.
@@ -21,7 +25,11 @@ pub(super) fn parse(header: &str) -> Option<Challenge> {
     }
     let mut parameters = parameters(rest);
     let realm = parameters.remove("realm")?;
-    Some(Challenge::Bearer { realm, service: parameters.remove("service"), scope: parameters.remove("scope") })
+    Some(Challenge::Bearer {
+        realm,
+        service: parameters.remove("service"),
+        scope: parameters.remove("scope"),
+    })
 }
 
 /// `key="value"` pairs; a quoted value may hold commas and escaped characters.

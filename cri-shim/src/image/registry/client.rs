@@ -110,7 +110,12 @@ impl Client {
     }
 
     /// Asks one host after the other. What the last one says is the answer when none has it.
-    async fn ask(&self, path: &str, by_tag: bool, accept: Option<&str>) -> Result<Response<Incoming>, ImageError> {
+    async fn ask(
+        &self,
+        path: &str,
+        by_tag: bool,
+        accept: Option<&str>,
+    ) -> Result<Response<Incoming>, ImageError> {
         let mut last = ImageError::NotFound { reference: self.reference.to_string() };
         for (host, http) in &self.hosts {
             if by_tag && !host.resolves {
@@ -209,7 +214,12 @@ impl Client {
     }
 
     /// What to send to a host that answered 401.
-    async fn authorize(&self, http: &Http, url: &Url, headers: &HeaderMap) -> Result<HeaderValue, ImageError> {
+    async fn authorize(
+        &self,
+        http: &Http,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<HeaderValue, ImageError> {
         let denied = || ImageError::Denied { url: without_query(url), status: 401 };
         if let Some(token) = &self.credentials.registry_token {
             return secret(&format!("Bearer {token}")).ok_or_else(denied);
@@ -241,13 +251,18 @@ impl Client {
             token: Option<String>,
             access_token: Option<String>,
         }
-        let mut url = Url::parse(realm).map_err(|error| ImageError::malformed("WWW-Authenticate realm", error))?;
+        let mut url =
+            Url::parse(realm).map_err(|error| ImageError::malformed("WWW-Authenticate realm", error))?;
         let mut query: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
         query.push(("scope", scope));
         let mut headers = HeaderMap::new();
         let (method, body) = match &self.credentials.identity_token {
             Some(refresh) => {
-                query.extend([("grant_type", "refresh_token"), ("refresh_token", refresh), ("client_id", "orlop")]);
+                query.extend([
+                    ("grant_type", "refresh_token"),
+                    ("refresh_token", refresh),
+                    ("client_id", "orlop"),
+                ]);
                 let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
                 (Method::POST, Bytes::from(form))
@@ -264,7 +279,9 @@ impl Client {
         let bytes = collect(url.path(), response, LARGEST_TOKEN).await?;
         let answer: Answer = serde_json::from_slice(&bytes)
             // The text is not shown: it may hold a token.
-            .map_err(|_| ImageError::malformed(format!("token from {}", without_query(&url)), "not a token"))?;
+            .map_err(|_| {
+                ImageError::malformed(format!("token from {}", without_query(&url)), "not a token")
+            })?;
         answer
             .token
             .or(answer.access_token)

@@ -72,7 +72,8 @@ fn parse(text: &str, registry: &str, folder: &Path) -> Result<Vec<Host>, String>
     let mut hosts = Vec::new();
     // toml keeps the order of tables with its preserve_order feature only; the file's own order is found in the text.
     let mut entries: Vec<_> = file.host.into_iter().collect();
-    entries.sort_by_key(|(url, _)| text.find(&format!("\"{url}\"")).or_else(|| text.find(&format!("'{url}'"))));
+    entries
+        .sort_by_key(|(url, _)| text.find(&format!("\"{url}\"")).or_else(|| text.find(&format!("'{url}'"))));
     for (url, table) in entries {
         let settings: Settings = table.try_into().map_err(|error| format!("host.{url:?}: {error}"))?;
         let mut host = host(&url, settings, folder).map_err(|reason| format!("host.{url:?}: {reason}"))?;

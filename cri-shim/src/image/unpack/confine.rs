@@ -12,8 +12,10 @@ const KEPT: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 27 | 1 << 31 | 1 << 2
 
 /// Makes `folder` all that this process can see.
 pub(super) fn to(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let private =
-        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    let private = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
     unshare(private).map_err(|errno| format!("unshare: {errno}"))?;
     chroot(folder).map_err(|errno| format!("chroot to {}: {errno}", folder.display()))?;
     chdir("/").map_err(|errno| format!("chdir: {errno}"))?;

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, UTIME_OMIT, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 use rustix::io::Errno;
 use sys::fs::Root;
 use tar::{Entry, EntryType};
@@ -51,7 +51,8 @@ impl Extractor {
             // A later entry may have put something else there.
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
             let Ok(folder) = self.root.open_at(path, flags, Mode::empty()) else { continue };
-            rustix::fs::futimens(&folder, &times(*modified)).map_err(|e| format!("{}: {e}", path.display()))?;
+            rustix::fs::futimens(&folder, &times(*modified))
+                .map_err(|e| format!("{}: {e}", path.display()))?;
         }
         Ok((self.bytes, self.entries))
     }
@@ -62,7 +63,8 @@ impl Extractor {
             return Err(Refused::Text("a sparse file in the PAX format"));
         }
         let Some((parent, name)) = place(name)? else {
-            let folder = self.root.open_at(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+            let folder =
+                self.root.open_at(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
             return attributes(&folder, entry);
         };
         let folder = self.root.make_dir_all(&parent, Mode::from_raw_mode(MADE_PARENT))?;
@@ -104,7 +106,8 @@ impl Extractor {
                 Ok(())
             }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let flags =
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let made = rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(0o600))?;
                 let mut file = std::fs::File::from(made);
                 self.bytes += io::copy(entry, &mut file)?;
@@ -120,7 +123,8 @@ impl Extractor {
                 Ok(rustix::fs::linkat(&from, target.as_slice(), folder, name, AtFlags::empty())?)
             }
             EntryType::Symlink => {
-                let target = entry.link_name_bytes().ok_or(Refused::Text("a symbolic link without a target"))?;
+                let target =
+                    entry.link_name_bytes().ok_or(Refused::Text("a symbolic link without a target"))?;
                 rustix::fs::symlinkat(&*target, folder, name)?;
                 owner_at(folder, name, entry)?;
                 let nofollow = AtFlags::SYMLINK_NOFOLLOW;
@@ -209,7 +213,9 @@ fn mode<R: Read>(entry: &Entry<'_, R>) -> Result<Mode, Refused> {
 }
 
 fn owner<R: Read>(entry: &Entry<'_, R>) -> Result<(Option<Uid>, Option<Gid>), Refused> {
-    let id = |id: u64| u32::try_from(id).ok().filter(|id| *id != u32::MAX).ok_or(Refused::Text("an owner out of range"));
+    let id = |id: u64| {
+        u32::try_from(id).ok().filter(|id| *id != u32::MAX).ok_or(Refused::Text("an owner out of range"))
+    };
     let (uid, gid) = (id(entry.header().uid()?)?, id(entry.header().gid()?)?);
     Ok((Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
 }

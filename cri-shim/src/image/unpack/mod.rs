@@ -35,7 +35,10 @@ const MOST_ENTRIES: u64 = 4 << 20;
 
 /// The child's whole life. The process must have one thread.
 pub fn main(folder: &Path) -> ExitCode {
-    match confine::to(folder).map_err(|error| error.to_string()).and_then(|()| unpack(Path::new("/"), io::stdin())) {
+    match confine::to(folder)
+        .map_err(|error| error.to_string())
+        .and_then(|()| unpack(Path::new("/"), io::stdin()))
+    {
         Ok(report) => {
             let written = serde_json::to_vec(&report).map(|line| io::stdout().write_all(&line));
             if matches!(written, Ok(Ok(()))) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

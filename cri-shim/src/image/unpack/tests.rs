@@ -56,7 +56,9 @@ fn the_diff_id_is_of_the_uncompressed_archive() {
     let plain = archive(&[(Regular, "a", "b")]);
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(&plain).unwrap();
-    for compressed in [plain.clone(), encoder.finish().unwrap(), zstd::encode_all(plain.as_slice(), 1).unwrap()] {
+    for compressed in
+        [plain.clone(), encoder.finish().unwrap(), zstd::encode_all(plain.as_slice(), 1).unwrap()]
+    {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(unpack(folder.path(), compressed.as_slice()).unwrap().diff_id, digest::of(&plain));
     }
@@ -76,8 +78,12 @@ fn whiteouts_become_overlays() {
 
 #[test]
 fn a_later_entry_replaces_an_earlier_one() {
-    let (folder, report) =
-        unpacked(&[(Regular, "x/y", "old"), (Regular, "x", "file now"), (Symlink, "z", "x"), (Regular, "z", "new")]);
+    let (folder, report) = unpacked(&[
+        (Regular, "x/y", "old"),
+        (Regular, "x", "file now"),
+        (Symlink, "z", "x"),
+        (Regular, "z", "new"),
+    ]);
     report.unwrap();
     assert_eq!(std::fs::read(folder.path().join("x")).unwrap(), b"file now");
     assert_eq!(std::fs::read(folder.path().join("z")).unwrap(), b"new");
