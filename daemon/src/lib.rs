@@ -7,6 +7,7 @@ mod config;
 mod listen;
 mod log;
 mod metrics;
+mod readiness;
 mod shutdown;
 
 pub use admin::{Admin, AdminError};
@@ -15,6 +16,7 @@ pub use config::{ConfigError, load_toml};
 pub use listen::listen_unix;
 pub use log::{LogFormat, LogHandle, init_logs};
 pub use metrics::process_metrics;
+pub use readiness::Readiness;
 pub use shutdown::on_signals;
 /// Cancelled when the process was asked to end; every task of a daemon holds a child of it.
 pub use tokio_util::sync::CancellationToken;

@@ -10,7 +10,7 @@ fn seen(answer: String, expected: &str, what: &str) -> Result {
     check(answer == expected, || format!("{what}: the server saw {answer}, not {expected}"))
 }
 
-pub fn addresses() -> Result {
+pub(crate) fn addresses() -> Result {
     let host = Host::new()?;
     let one = host.new_pod(&host.bridge(), "one")?;
     let two = host.new_pod(&host.bridge(), "two")?;
@@ -24,7 +24,7 @@ pub fn addresses() -> Result {
     seen(ask(Some("one"), "127.0.0.1:80")?, "127.0.0.1", "pod to itself")
 }
 
-pub fn masquerade() -> Result {
+pub(crate) fn masquerade() -> Result {
     let host = Host::new()?;
     host.new_pod(&host.bridge(), "one")?;
     serve("outside", 80)?;
@@ -36,7 +36,7 @@ pub fn masquerade() -> Result {
     silent(Some("two"), &format!("{OUTSIDE}:80"))
 }
 
-pub fn host_ports() -> Result {
+pub(crate) fn host_ports() -> Result {
     let host = Host::new()?;
     let mappings = json!([
         { "hostPort": 8080, "containerPort": 80, "protocol": "tcp" },
@@ -67,7 +67,7 @@ pub fn host_ports() -> Result {
     silent(Some("outside"), &format!("{HOST}:8082"))
 }
 
-pub fn host_ip() -> Result {
+pub(crate) fn host_ip() -> Result {
     let host = Host::new()?;
     let one = host.new_pod(&host.bridge(), "one")?;
     let two = host.new_pod(&host.bridge(), "two")?;
@@ -84,7 +84,7 @@ pub fn host_ip() -> Result {
     ask(None, "127.0.0.1:8080").map(drop)
 }
 
-pub fn udp_takeover() -> Result {
+pub(crate) fn udp_takeover() -> Result {
     let host = Host::new()?;
     let mappings = json!([{ "hostPort": 5353, "containerPort": 53, "protocol": "udp" }]);
     let one = host.new_pod(&host.bridge(), "one")?;
@@ -102,7 +102,7 @@ pub fn udp_takeover() -> Result {
     check(ask_udp(&client).is_some(), || "the old flow does not reach the new pod".into())
 }
 
-pub fn forwarding() -> Result {
+pub(crate) fn forwarding() -> Result {
     let host = Host::new()?;
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "0")?;
     run("iptables-nft -P FORWARD DROP")?;

@@ -14,7 +14,7 @@ use integration::world;
 use nix::sched::{CloneFlags, setns};
 use serde_json::{Value, json};
 
-pub type Result<T = ()> = std::result::Result<T, TestError>;
+pub(crate) type Result<T = ()> = std::result::Result<T, TestError>;
 
 /// How long a packet may take; only what is broken takes longer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -22,13 +22,13 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_millis(300);
 
 /// Where Debian's plugins are.
-pub const PEERS: &str = "/usr/lib/cni";
+pub(crate) const PEERS: &str = "/usr/lib/cni";
 /// The host's address towards the outside, and the outside's.
-pub const HOST: &str = "192.0.2.1";
-pub const OUTSIDE: &str = "192.0.2.2";
+pub(crate) const HOST: &str = "192.0.2.1";
+pub(crate) const OUTSIDE: &str = "192.0.2.2";
 
 /// A command that must succeed; returns its stdout.
-pub fn run(line: &str) -> Result<String> {
+pub(crate) fn run(line: &str) -> Result<String> {
     let mut words = line.split_whitespace();
     let output = Command::new(words.next().unwrap_or_default()).args(words).output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -37,14 +37,14 @@ pub fn run(line: &str) -> Result<String> {
 }
 
 /// A network namespace, by its name below /run/netns; `None` is the host's.
-pub type Ns<'a> = Option<&'a str>;
+pub(crate) type Ns<'a> = Option<&'a str>;
 
-pub fn netns_path(name: &str) -> String {
+pub(crate) fn netns_path(name: &str) -> String {
     format!("/run/netns/{name}")
 }
 
 /// Runs a function in a namespace, on a thread that ends.
-pub fn inside<T: Send + 'static>(
+pub(crate) fn inside<T: Send + 'static>(
     ns: Ns<'_>,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
@@ -59,7 +59,7 @@ pub fn inside<T: Send + 'static>(
 }
 
 /// Serves TCP and UDP on a port in a namespace until the test's process ends.
-pub fn serve(ns: &str, port: u16) -> Result {
+pub(crate) fn serve(ns: &str, port: u16) -> Result {
     let (tcp, udp) =
         inside(Some(ns), move || Ok((TcpListener::bind(("::", port))?, UdpSocket::bind(("::", port))?)))?;
     std::thread::spawn(move || {
@@ -87,7 +87,7 @@ fn seen(peer: SocketAddr) -> String {
 }
 
 /// Connects from a namespace and returns the address that the server saw.
-pub fn ask(from: Ns<'_>, to: &str) -> Result<String> {
+pub(crate) fn ask(from: Ns<'_>, to: &str) -> Result<String> {
     tcp(from, to, DEADLINE).map_err(|error| TestError::Failed(format!("{from:?} to {to}: {error}")))
 }
 
@@ -103,7 +103,7 @@ fn tcp(from: Ns<'_>, to: &str, deadline: Duration) -> io::Result<String> {
 }
 
 /// Checks that nobody answers.
-pub fn silent(from: Ns<'_>, to: &str) -> Result {
+pub(crate) fn silent(from: Ns<'_>, to: &str) -> Result {
     match tcp(from, to, SILENCE) {
         Ok(text) => fail(format!("{from:?} to {to} was answered: {text}")),
         Err(_) => Ok(()),
@@ -111,7 +111,7 @@ pub fn silent(from: Ns<'_>, to: &str) -> Result {
 }
 
 /// A UDP socket in a namespace, whose flow lives on between questions.
-pub fn udp_client(from: Ns<'_>, to: &str) -> Result<UdpSocket> {
+pub(crate) fn udp_client(from: Ns<'_>, to: &str) -> Result<UdpSocket> {
     let to: SocketAddr = to.parse().map_err(io::Error::other)?;
     Ok(inside(from, move || {
         let socket = UdpSocket::bind(("0.0.0.0", 0))?;
@@ -122,7 +122,7 @@ pub fn udp_client(from: Ns<'_>, to: &str) -> Result<UdpSocket> {
 }
 
 /// Asks by UDP; none when nobody answers.
-pub fn ask_udp(socket: &UdpSocket) -> Option<String> {
+pub(crate) fn ask_udp(socket: &UdpSocket) -> Option<String> {
     socket.send(b"who?").ok()?;
     let mut buffer = [0; 64];
     let length = socket.recv(&mut buffer).ok()?;
@@ -130,12 +130,12 @@ pub fn ask_udp(socket: &UdpSocket) -> Option<String> {
 }
 
 /// The host and what the tests configure.
-pub struct Host {
+pub(crate) struct Host {
     pub data: PathBuf,
 }
 
 /// What a plugin did.
-pub struct Answer {
+pub(crate) struct Answer {
     pub ok: bool,
     pub signal: bool,
     pub json: Value,
@@ -144,7 +144,7 @@ pub struct Answer {
 
 impl Host {
     /// A host with one way to the outside, which has no route back to pods.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         for line in [
             "ip netns add outside",
             "ip link add wan type veth peer name eth0 netns outside",
@@ -164,7 +164,7 @@ impl Host {
     }
 
     /// A bridge with everything on.
-    pub fn bridge(&self) -> Value {
+    pub(crate) fn bridge(&self) -> Value {
         json!({
             "cniVersion": "1.1.0", "name": "net", "type": "bridge", "bridge": "cni0",
             "isDefaultGateway": true, "ipMasq": true,
@@ -174,32 +174,32 @@ impl Host {
     }
 
     /// A pod: a namespace with loopback up.
-    pub fn pod(&self, id: &str) -> Result {
+    pub(crate) fn pod(&self, id: &str) -> Result {
         run(&format!("ip netns add {id}"))?;
         run(&format!("ip -n {id} link set lo up")).map(drop)
     }
 
     /// Adds a pod to a network that must take it.
-    pub fn add(&self, conf: &Value, id: &str) -> Result<Value> {
+    pub(crate) fn add(&self, conf: &Value, id: &str) -> Result<Value> {
         let answer = call(conf, "ADD", id, &[])?;
         check(answer.ok, || format!("ADD {id}: {} {}", answer.json, answer.stderr))?;
         Ok(answer.json)
     }
 
     /// Makes a pod and adds it.
-    pub fn new_pod(&self, conf: &Value, id: &str) -> Result<Value> {
+    pub(crate) fn new_pod(&self, conf: &Value, id: &str) -> Result<Value> {
         self.pod(id)?;
         self.add(conf, id)
     }
 
     /// Removes a pod from a network, which must work.
-    pub fn del(&self, conf: &Value, id: &str) -> Result {
+    pub(crate) fn del(&self, conf: &Value, id: &str) -> Result {
         let answer = call(conf, "DEL", id, &[])?;
         check(answer.ok, || format!("DEL {id}: {} {}", answer.json, answer.stderr))
     }
 
     /// Everything that a pod could leave behind, by kind. What stays on purpose is left out: the store's lock and its memory.
-    pub fn snapshot(&self) -> Result<BTreeMap<&'static str, String>> {
+    pub(crate) fn snapshot(&self) -> Result<BTreeMap<&'static str, String>> {
         let mut found = BTreeMap::new();
         let links: Vec<Value> = serde_json::from_str(&run("ip -j link")?).map_err(io::Error::other)?;
         let names = links.iter().filter_map(|link| link["ifname"].as_str()).collect::<Vec<_>>().join("\n");
@@ -222,7 +222,7 @@ impl Host {
     }
 
     /// Checks that the host is as it was.
-    pub fn same(&self, before: &BTreeMap<&'static str, String>, when: &str) -> Result {
+    pub(crate) fn same(&self, before: &BTreeMap<&'static str, String>, when: &str) -> Result {
         let after = self.snapshot()?;
         for (kind, text) in before {
             check(after.get(kind) == Some(text), || {
@@ -244,7 +244,7 @@ fn files(dir: &Path) -> io::Result<Vec<String>> {
 }
 
 /// portmap after that result.
-pub fn portmap(result: &Value, mappings: Value) -> Value {
+pub(crate) fn portmap(result: &Value, mappings: Value) -> Value {
     json!({
         "cniVersion": "1.1.0", "name": "net", "type": "portmap", "prevResult": result,
         "runtimeConfig": { "portMappings": mappings },
@@ -252,20 +252,20 @@ pub fn portmap(result: &Value, mappings: Value) -> Value {
 }
 
 /// The configuration of a later verb: with the ADD's result.
-pub fn with_result(conf: &Value, result: &Value) -> Value {
+pub(crate) fn with_result(conf: &Value, result: &Value) -> Value {
     let mut conf = conf.clone();
     conf["prevResult"] = result.clone();
     conf
 }
 
 /// The n-th address of a result, without its prefix length.
-pub fn addr(result: &Value, place: usize) -> String {
+pub(crate) fn addr(result: &Value, place: usize) -> String {
     let text = result["ips"][place]["address"].as_str().unwrap_or_default();
     text.split('/').next().unwrap_or_default().to_owned()
 }
 
 /// Asks our plugin of the configuration's type.
-pub fn call(conf: &Value, verb: &str, id: &str, env: &[(&str, &str)]) -> Result<Answer> {
+pub(crate) fn call(conf: &Value, verb: &str, id: &str, env: &[(&str, &str)]) -> Result<Answer> {
     let kind = conf["type"].as_str().unwrap_or_default();
     let mut command = Command::new(world::bin("orlop-cni"));
     command.arg(kind);
@@ -273,7 +273,7 @@ pub fn call(conf: &Value, verb: &str, id: &str, env: &[(&str, &str)]) -> Result<
 }
 
 /// Asks Debian's plugin of that name.
-pub fn call_peer(name: &str, conf: &Value, verb: &str, id: &str) -> Result<Answer> {
+pub(crate) fn call_peer(name: &str, conf: &Value, verb: &str, id: &str) -> Result<Answer> {
     call_program(Command::new(Path::new(PEERS).join(name)), conf, verb, id, &[])
 }
 

@@ -15,7 +15,7 @@ fn needs_peers() -> Result {
     }
 }
 
-pub fn versions() -> Result {
+pub(crate) fn versions() -> Result {
     let host = Host::new()?;
     let report = call(&json!({ "type": "bridge" }), "VERSION", "", &[])?;
     let known = report.json["supportedVersions"].as_array().cloned().unwrap_or_default();
@@ -44,7 +44,7 @@ pub fn versions() -> Result {
     Ok(())
 }
 
-pub fn leases() -> Result {
+pub(crate) fn leases() -> Result {
     needs_peers()?;
     let host = Host::new()?;
     let conf = json!({ "cniVersion": "1.0.0", "name": "net", "type": "host-local",
@@ -73,7 +73,7 @@ pub fn leases() -> Result {
     check(left == ["10.77.0.4", "last_reserved_ip.0", "lock"], || format!("{left:?}"))
 }
 
-pub fn delegated_ipam() -> Result {
+pub(crate) fn delegated_ipam() -> Result {
     needs_peers()?;
     let host = Host::new()?;
     // Under another name Debian's plugin is any other IPAM plugin: found in CNI_PATH and run.
@@ -103,7 +103,7 @@ pub fn delegated_ipam() -> Result {
     check(answer.json["msg"] == "the ipam plugin missing-ipam is not in CNI_PATH", || answer.json.to_string())
 }
 
-pub fn foreign_bridge() -> Result {
+pub(crate) fn foreign_bridge() -> Result {
     needs_peers()?;
     let host = Host::new()?;
     fs::create_dir("/run/plugins")?;
@@ -132,7 +132,7 @@ pub fn foreign_bridge() -> Result {
     check(!host.data.join("net/10.77.0.2").exists(), || "our host-local kept the lease".into())
 }
 
-pub fn refusals() -> Result {
+pub(crate) fn refusals() -> Result {
     let host = Host::new()?;
     host.pod("one")?;
     let base = host.bridge();
@@ -165,7 +165,7 @@ pub fn refusals() -> Result {
     check(answer.json["code"] == 8, || answer.json.to_string())
 }
 
-pub fn loopback() -> Result {
+pub(crate) fn loopback() -> Result {
     Host::new()?;
     run("ip netns add one")?;
     let conf = json!({ "cniVersion": "1.0.0", "name": "lo", "type": "loopback" });

@@ -25,7 +25,7 @@ fn used_host() -> Result<Host> {
     Ok(host)
 }
 
-pub fn del() -> Result {
+pub(crate) fn del() -> Result {
     let host = used_host()?;
     let before = host.snapshot()?;
     let conf = host.bridge();
@@ -56,7 +56,7 @@ pub fn del() -> Result {
     host.same(&before, "never added")
 }
 
-pub fn conflicts() -> Result {
+pub(crate) fn conflicts() -> Result {
     let host = used_host()?;
     let conf = host.bridge();
     let one = host.new_pod(&conf, "one")?;
@@ -96,7 +96,7 @@ pub fn conflicts() -> Result {
     check(!answer.ok && answer.json["details"] == "forceAddress would replace it", || answer.json.to_string())
 }
 
-pub fn exhaustion() -> Result {
+pub(crate) fn exhaustion() -> Result {
     let host = used_host()?;
     let mut conf = host.bridge();
     conf["ipam"]["ranges"] =
@@ -128,7 +128,7 @@ pub fn exhaustion() -> Result {
     host.same(&before, "after a full range")
 }
 
-pub fn parallel() -> Result {
+pub(crate) fn parallel() -> Result {
     let host = used_host()?;
     let conf = host.bridge();
     let before = host.snapshot()?;
@@ -167,7 +167,7 @@ pub fn parallel() -> Result {
     host.same(&before, "after thirty pods")
 }
 
-pub fn undo() -> Result {
+pub(crate) fn undo() -> Result {
     let host = used_host()?;
     let before = host.snapshot()?;
     let mut conf = host.bridge();
@@ -184,7 +184,7 @@ pub fn undo() -> Result {
 }
 
 /// Runs ADD and DEL, killed after the n-th effect for every n, each followed by a DEL that must clean up.
-pub fn kills() -> Result {
+pub(crate) fn kills() -> Result {
     let host = used_host()?;
     let before = host.snapshot()?;
     let conf = host.bridge();
@@ -287,7 +287,7 @@ fn traced(conf: &Value, id: &str) -> Result<Vec<String>> {
     Ok(names)
 }
 
-pub fn gc() -> Result {
+pub(crate) fn gc() -> Result {
     let host = used_host()?;
     let conf = host.bridge();
     let valid = host.new_pod(&conf, "valid")?;
@@ -328,7 +328,7 @@ pub fn gc() -> Result {
     check(answer.json["code"] == 102, || format!("CHECK of a pod without route: {}", answer.json))
 }
 
-pub fn tables() -> Result {
+pub(crate) fn tables() -> Result {
     let host = Host::new()?;
     let mut conf = host.bridge();
     conf["nftTable"] = json!("orlop-a");

@@ -92,7 +92,7 @@ pub(crate) fn a_monitor_that_dies() -> TestResult {
 
 pub(crate) fn garbage_at_the_socket() -> TestResult {
     let pod = Pod::new("garbage")?;
-    let mut client = pod.client()?;
+    let client = pod.client()?;
     let null = fs::File::open("/dev/null")?;
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     for round in 0..300 {

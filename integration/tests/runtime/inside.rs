@@ -31,7 +31,7 @@ pub(crate) fn namespaces() -> TestResult {
     let mut bundle = Bundle::new(
         "echo $$; hostname; cd /proc/self/ns; for n in *; do echo $n $(readlink $n); done; cat /proc/net/dev | wc -l; cat /proc/sys/net/ipv4/ip_forward",
     )?;
-    bundle.spec["linux"]["namespaces"].as_array_mut().map(|list| list.push(json!({"type": "cgroup"})));
+    if let Some(list) = bundle.spec["linux"]["namespaces"].as_array_mut() { list.push(json!({"type": "cgroup"})) }
     bundle.spec["linux"]["sysctl"] = json!({"net.ipv4.ip_forward": "1"});
     let text = bundle.output()?;
     has(&text, "1\ninside\n")?;
@@ -200,7 +200,7 @@ pub(crate) fn user_namespace() -> TestResult {
     let caps = json!(["CAP_SYS_ADMIN"]);
     bundle.spec["process"]["capabilities"] = json!({"bounding": caps, "effective": caps, "permitted": caps});
     bundle.spec["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 111, "hard": 222}]);
-    bundle.spec["linux"]["namespaces"].as_array_mut().map(|list| list.push(json!({"type": "user"})));
+    if let Some(list) = bundle.spec["linux"]["namespaces"].as_array_mut() { list.push(json!({"type": "user"})) }
     if let Some(list) = bundle.spec["mounts"].as_array_mut() {
         list.push(json!({"destination": "/mapped", "type": "bind", "source": host.path(), "options": ["rbind", "idmap"]}));
     }

@@ -159,9 +159,7 @@ fn last_error(log: &[u8]) -> Option<String> {
         msg: String,
     }
     log.split(|&byte| byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Line>(line).ok())
-        .filter(|line| matches!(line.level.as_str(), "error" | "fatal"))
-        .last()
+        .filter_map(|line| serde_json::from_slice::<Line>(line).ok()).rfind(|line| matches!(line.level.as_str(), "error" | "fatal"))
         .map(|line| line.msg)
 }
 

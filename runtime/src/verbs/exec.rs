@@ -117,7 +117,7 @@ fn from_flags(container: &Container, command: &[String], args: &Args) -> Result<
     if args.has("no-new-privs") {
         process.set_no_new_privileges(Some(true));
     }
-    let groups: Option<Vec<u32>> = args.all("additional-gids").map(|text| parse_id(text)).collect();
+    let groups: Option<Vec<u32>> = args.all("additional-gids").map(parse_id).collect();
     let groups = groups.ok_or_else(|| Error::Usage("invalid value for flag -additional-gids".to_owned()))?;
     let mut all = process.user().additional_gids().clone().unwrap_or_default();
     all.extend(groups);
