@@ -4,9 +4,14 @@
 //! for every test. The child enters its private mount and network namespaces while it has one thread, and ends
 //! with 0 for passed, [`SKIPPED`] with the reason on its last line, or anything else for failed.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 /// What a test returns.
 pub type TestResult = Result<(), TestError>;
@@ -57,6 +62,8 @@ pub struct Test {
 
 /// The exit code of a skipped test.
 pub const SKIPPED: u8 = 77;
+/// A test that takes longer hangs; it is ended with all that it started and did not detach.
+const DEADLINE: Duration = Duration::from_secs(300);
 const ONE: &str = "ORLOP_TEST_ONE";
 
 /// The `main` of a test file. Tests run one after the other unless `--test-threads` says otherwise.
@@ -97,8 +104,28 @@ fn one(tests: &[Test], name: &str) -> ExitCode {
 
 fn spawn(name: &str) -> Result<Completion, Failed> {
     let exe = std::env::current_exe().map_err(|error| error.to_string())?;
-    let output =
-        Command::new(exe).env(ONE, name).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    let child = Command::new(exe)
+        .env(ONE, name)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let group = Pid::from_raw(child.id().cast_signed());
+    let (ended, watched) = std::sync::mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        let late = watched.recv_timeout(DEADLINE).is_err_and(|error| error == RecvTimeoutError::Timeout);
+        if late {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+        late
+    });
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    drop(ended);
+    if watch.join().unwrap_or_default() {
+        return Err(format!("did not end within {} s", DEADLINE.as_secs()).into());
+    }
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     match output.status.code() {
         Some(0) => Ok(Completion::Completed),

@@ -20,6 +20,9 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+/// Compares everything below the recordings' folder; returns what differs.
+type Check = fn(&Path) -> Vec<String>;
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let Some(golden) = data::folder() else {
@@ -29,7 +32,7 @@ fn main() -> ExitCode {
         return libtest_mimic::run(&arguments, trials).exit_code();
     };
     let mut trials = translation::trials(&golden);
-    let checks: [(_, fn(&Path) -> Vec<String>); 2] = [
+    let checks: [(_, Check); 2] = [
         ("fields_are_those_of_the_schema", schema::check),
         ("mutated_pods_are_refused_as_the_api_does", validation::check),
     ];

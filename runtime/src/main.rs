@@ -1,4 +1,4 @@
-//! `orlop-runtime`: the OCI runtime, and under `monitor` and `pause` the two programs that a pod needs.
+//! `orlop-runtime`: the OCI runtime, and under `monitor` and by the name `pause` the two programs that a pod needs.
 //!
 //! ```text
 //! cli ─▶ verbs ─▶ config ─▶ plan (pure) ─▶ launch ══ clone ══▶ init: namespaces, rootfs, process, execve
@@ -62,7 +62,8 @@ fn main() -> ExitCode {
             }
             monitor::main(&args[2..])
         }
-        Some("pause") => pause::main(),
+        // Known by its own name: `orlop-runtime pause` is the verb that freezes a container.
+        None if args.first().is_some_and(|name| name == pause::NAME) => pause::main(),
         _ => ExitCode::from(runtime(&args)),
     }
 }

@@ -1,11 +1,11 @@
-//! `orlop-runtime pause`: the first process of a PID namespace that a pod's containers share.
+//! `pause`: the first process of a PID namespace that a pod's containers share.
 //!
 //! It adopts and reaps what the others leave behind, and ends on SIGTERM or SIGINT, or when its monitor is gone:
 //! its standard input is a pipe whose only writer is the monitor. (`PR_SET_PDEATHSIG` would do as well, but for a
 //! pod with a user namespace the process is started by one that ends at once.) Its end takes the whole namespace
 //! with it: the kernel kills every process in it.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -14,6 +14,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
+
+/// What this program's `argv[0]` is when it shall be the pause process; it takes no arguments.
+pub(crate) const NAME: &str = "pause";
 
 /// Runs until it is told to end.
 pub(crate) fn main() -> ExitCode {
@@ -36,6 +39,9 @@ fn run() -> nix::Result<()> {
     signals.thread_block()?;
     let received = SignalFd::new(&signals)?;
     let monitor = io::stdin();
+    // The monitor waits for this: from now on no signal is lost.
+    let _ = io::stdout().write_all(b"\n");
+    let _ = io::stdout().flush();
     loop {
         while sys::pidfd::reap_any().is_some() {}
         let mut polled = [

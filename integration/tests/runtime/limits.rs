@@ -56,7 +56,9 @@ pub(crate) fn version_2() -> TestResult {
     }
     let mut bundle =
         Bundle::new("mknod /dev/x c 1 1; cat /proc/self/cgroup; ls /sys/fs/cgroup/cgroup.procs; sleep 1000")?;
-    if let Some(list) = bundle.spec["linux"]["namespaces"].as_array_mut() { list.push(json!({"type": "cgroup"})) }
+    if let Some(list) = bundle.spec["linux"]["namespaces"].as_array_mut() {
+        list.push(json!({"type": "cgroup"}))
+    }
     bundle.start()?;
     let folder = bundle.cgroup("");
     check(!std::fs::read_to_string(folder.join("cgroup.procs"))?.is_empty(), || {

@@ -40,6 +40,11 @@ pub(crate) fn podman() -> TestResult {
     let common = [
         "--network",
         "none",
+        // Without CAP_SYS_RESOURCE, which a test machine may lack, podman's own default cannot be set.
+        "--ulimit",
+        "nofile=512:512",
+        "--ulimit",
+        "nproc=512:512",
         "--cgroups",
         "enabled",
         "--cgroup-parent",
@@ -113,16 +118,19 @@ pub(crate) fn containerd() -> TestResult {
     let cgroup = format!("/orlop-test-{}/ctr", std::process::id());
     let common =
         ["--runtime", "io.containerd.runc.v2", "--runc-binary", &binary, "--rootfs", "--cgroup", &cgroup];
-    let run =
-        ctr(&[&["run", "--rm"], &common[..], &[&rootfs, "one", "sh", "-c", "echo in containerd; exit 6"]]
-            .concat())?;
+    let run = ctr(&[
+        &["run", "--rm"],
+        &common[..],
+        &[&rootfs, "one", "/bin/sh", "-c", "echo in containerd; exit 6"],
+    ]
+    .concat())?;
     check(run.code == 6, || format!("{} {}{}", run.code, run.out, run.err))?;
     has(&run.out, "in containerd\n")?;
     let missing = ctr(&[&["run", "--rm"], &common[..], &[&rootfs, "two", "nope"]].concat())?;
     has(&missing.err, "executable file not found in $PATH")?;
-    let run = ctr(&[&["run", "-d"], &common[..], &[&rootfs, "three", "sleep", "1000"]].concat())?;
+    let run = ctr(&[&["run", "-d"], &common[..], &[&rootfs, "three", "/bin/sleep", "1000"]].concat())?;
     check(run.code == 0, || run.err.clone())?;
-    let exec = ctr(&["tasks", "exec", "--exec-id", "e", "three", "sh", "-c", "hostname; exit 4"])?;
+    let exec = ctr(&["tasks", "exec", "--exec-id", "e", "three", "/bin/sh", "-c", "hostname; exit 4"])?;
     check(exec.code == 4, || format!("{} {}{}", exec.code, exec.out, exec.err))?;
     for verb in ["pause", "resume"] {
         let said = ctr(&["tasks", verb, "three"])?;

@@ -421,10 +421,12 @@ fn the_active_deadline_fails_the_pod() {
 }
 
 fn begun(commands: &[Command]) -> Vec<&str> {
-    let uid = |command| match command {
-        &Command::Begin { ref uid, .. } => Some(uid.as_str()),
-        _ => None,
-    };
+    fn uid(command: &Command) -> Option<&str> {
+        match command {
+            Command::Begin { uid, .. } => Some(uid.as_str()),
+            _ => None,
+        }
+    }
     commands.iter().filter_map(uid).collect()
 }
 

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -218,15 +219,19 @@ fn start_pause() -> Result<(i32, OwnedFd), SetupError> {
     Ok((pid?, leash))
 }
 
-/// Starts the pause process in the namespaces that this process has for its children.
+/// Starts the pause process in the namespaces that this process has for its children, and waits until it listens:
+/// the kernel drops a signal for the first process of a PID namespace that has not yet said that it wants it.
 pub(super) fn spawn_pause(stdin: Stdio) -> io::Result<i32> {
-    let child = Command::new("/proc/self/exe")
-        .arg("pause")
+    let mut child = Command::new("/proc/self/exe")
+        .arg0(crate::pause::NAME)
         .env_clear()
         .stdin(stdin)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
+    if let Some(mut listens) = child.stdout.take() {
+        listens.read_exact(&mut [0])?;
+    }
     i32::try_from(child.id()).map_err(io::Error::other)
 }
 

@@ -159,7 +159,8 @@ fn last_error(log: &[u8]) -> Option<String> {
         msg: String,
     }
     log.split(|&byte| byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Line>(line).ok()).rfind(|line| matches!(line.level.as_str(), "error" | "fatal"))
+        .filter_map(|line| serde_json::from_slice::<Line>(line).ok())
+        .rfind(|line| matches!(line.level.as_str(), "error" | "fatal"))
         .map(|line| line.msg)
 }
 

@@ -143,7 +143,7 @@ fn a_masked_comparison_looks_at_the_masked_bits() {
         "syscalls": [{"names": ["clone"], "action": "SCMP_ACT_ALLOW",
             "args": [{"index": 0, "value": 2_114_060_288_u64, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]}],
     }));
-    assert_eq!(run(&program, &x86_64(56, &[0x1200_011])), ALLOW);
+    assert_eq!(run(&program, &x86_64(56, &[0x0120_0011])), ALLOW);
     assert_eq!(run(&program, &x86_64(56, &[0x1000_0000])), ERRNO | 1);
 }
 
