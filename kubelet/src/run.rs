@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::cgroups::Tree;
 use crate::config::Config;
 use crate::core::Settings;
 use crate::cri::{self, Watch};
@@ -73,25 +74,27 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         max_pods: config.max_pods,
         runtime_name: version.runtime_name,
     };
+    let cgroups = Tree::open(&node.cgroup_root, node.cgroup_driver)
+        .map_err(|error| Error::Config(format!("cgroups below {}: {error}", node.cgroup_root)))?;
     let epoch = Instant::now();
-    let view = View::default();
+    let (view, ready) = (View::default(), daemon::Readiness::default());
     let server = Server {
         view: View::clone(&view),
         settings: Arc::new(settings.clone()),
         client: client.clone(),
         node: Arc::clone(&node),
         epoch,
-        ready: daemon::Readiness::default(),
+        ready: ready.clone(),
     };
     let performer = Performer {
         client: client.clone(),
         images: Images::new(client.clone()),
         node: Arc::clone(&node),
-        machine: Machine { node: Arc::clone(&node) },
+        machine: Machine { node: Arc::clone(&node), cgroups: Arc::new(cgroups) },
     };
     let (reports, reported) = mpsc::channel(256);
     let (events, sourced) = mpsc::channel(256);
-    let worker = Worker::new(settings, performer, store, saved, epoch, View::clone(&view));
+    let worker = Worker::new(settings, performer, store, saved, epoch, View::clone(&view), ready);
     let stop = shutdown.child_token();
     let mut tasks = Tasks::default();
     tasks.add("the pods' worker", worker.run(sourced, reported, stop.clone()));

@@ -7,8 +7,9 @@
 //! ```
 //! The containers' cgroups below are the runtime's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use api_k8s::v1::Pod;
 use oci_spec::runtime::{
@@ -29,6 +30,16 @@ pub struct Tree {
     hierarchies: Hierarchies,
     root: String,
     driver: CgroupDriver,
+    burstable: Mutex<Burstable>,
+}
+
+/// What the burstable class gets for its pods.
+#[derive(Debug, Default)]
+struct Burstable {
+    /// What each asks for, in thousandths of a CPU, by UID.
+    millis: BTreeMap<String, i64>,
+    /// The sum for which the class was last given its share.
+    given: Option<i64>,
 }
 
 impl Tree {
@@ -37,7 +48,8 @@ impl Tree {
     /// With the systemd driver slices are systemd's: the runtime makes them through it, and pods and classes have
     /// no limits of their own, which is said once.
     pub fn open(root: &str, driver: CgroupDriver) -> sys::Result<Self> {
-        let tree = Self { hierarchies: Hierarchies::discover()?, root: root.to_owned(), driver };
+        let hierarchies = Hierarchies::discover()?;
+        let tree = Self { hierarchies, root: root.to_owned(), driver, burstable: Mutex::default() };
         if driver == CgroupDriver::Systemd {
             tracing::warn!("cgroups of pods have no limits of their own under the systemd driver");
             return Ok(tree);
@@ -45,7 +57,8 @@ impl Tree {
         for class in CLASSES {
             tree.at(&class_path(root, driver, class)).create()?;
         }
-        tree.share(std::iter::empty())?;
+        tree.share(QosClass::BestEffort, 0)?;
+        tree.change(|_| {})?;
         Ok(tree)
     }
 
@@ -59,24 +72,49 @@ impl Tree {
         cgroup.apply(&limits(pod_cgroup(pod, node)))
     }
 
-    /// Gives each class its share, by what the pods that are now on the node ask for.
-    pub fn share<'p>(&self, pods: impl Iterator<Item = &'p Pod>) -> sys::Result<()> {
-        if self.driver == CgroupDriver::Systemd {
+    /// A pod is on the node now: its class gets a share for it. Can be repeated.
+    pub fn count(&self, pod: &Pod) -> sys::Result<()> {
+        if qos_class(pod) != QosClass::Burstable {
             return Ok(());
         }
-        let burstable = pods.filter(|pod| qos_class(pod) == QosClass::Burstable);
-        let millis: i64 = burstable.map(|pod| pod_requests(pod).cpu.millis()).sum();
-        let burstable = crate::translate::shares(api_objects::Quantity::from_millis(millis));
-        let least = crate::translate::shares(api_objects::Quantity::ZERO);
-        for (class, shares) in [(QosClass::Burstable, burstable), (QosClass::BestEffort, least)] {
-            let limits = PodCgroup { cpu_shares: shares, cpu_quota: 0, memory: 0, pids: None };
-            self.at(&class_path(&self.root, self.driver, class)).apply(&self::limits(limits))?;
+        let millis = pod_requests(pod).cpu.millis();
+        self.change(|pods| {
+            pods.insert(pod_uid(pod).to_owned(), millis);
+        })
+    }
+
+    /// A pod is no longer on the node.
+    pub fn discount(&self, uid: &str) -> sys::Result<()> {
+        self.change(|pods| {
+            pods.remove(uid);
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, i64>)) -> sys::Result<()> {
+        let mut burstable = self.burstable.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut burstable.millis);
+        let millis: i64 = burstable.millis.values().sum();
+        if burstable.given != Some(millis) {
+            self.share(QosClass::Burstable, millis)?;
+            burstable.given = Some(millis);
         }
         Ok(())
     }
 
+    fn share(&self, class: QosClass, millis: i64) -> sys::Result<()> {
+        if self.driver == CgroupDriver::Systemd {
+            return Ok(());
+        }
+        let cpu_shares = crate::translate::shares(api_objects::Quantity::from_millis(millis));
+        let limits = PodCgroup { cpu_shares, cpu_quota: 0, memory: 0, pids: None };
+        self.at(&class_path(&self.root, self.driver, class)).apply(&self::limits(limits))
+    }
+
     /// Kills what is left in a pod's cgroup, whatever its class, and removes it. One that is gone is done.
     pub fn remove_pod(&self, uid: &str) -> sys::Result<()> {
+        if self.driver == CgroupDriver::Systemd {
+            return Ok(());
+        }
         let mut first = Ok(());
         for class in CLASSES {
             let cgroup = self.at(&pod_path(&self.root, self.driver, class, uid));
@@ -173,7 +211,8 @@ mod tests {
         }}]}));
         world.0.create_pod(&pod, &node).unwrap();
         world.0.create_pod(&pod, &node).unwrap();
-        world.0.share(std::iter::once(&pod)).unwrap();
+        world.0.count(&pod).unwrap();
+        world.0.count(&pod).unwrap();
         assert_eq!(world.0.pods(), BTreeSet::from(["u".to_owned()]));
         if world.0.hierarchies.version == sys::cgroup::Version::V1 {
             let path = "kubepods/burstable/podu";
@@ -184,8 +223,12 @@ mod tests {
             assert_eq!(world.read("cpu", "kubepods/burstable", "cpu.shares"), "102");
             assert_eq!(world.read("cpu", "kubepods/besteffort", "cpu.shares"), "2");
         }
+        world.0.discount("u").unwrap();
         world.0.remove_pod("u").unwrap();
         world.0.remove_pod("u").unwrap();
+        if world.0.hierarchies.version == sys::cgroup::Version::V1 {
+            assert_eq!(world.read("cpu", "kubepods/burstable", "cpu.shares"), "2");
+        }
         assert!(world.0.pods().is_empty());
     }
 

@@ -1,5 +1,6 @@
 //! What effects do to the machine itself: folders, volumes, cgroups, logs. All of it blocks.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use api_k8s::v1;
 
 use super::perform::is_log_of;
+use crate::cgroups::Tree;
 use crate::translate::{Node, Start};
 use crate::volumes;
 
@@ -16,6 +18,7 @@ use crate::volumes;
 #[derive(Clone)]
 pub(crate) struct Machine {
     pub(crate) node: Arc<Node>,
+    pub(crate) cgroups: Arc<Tree>,
 }
 
 impl Machine {
@@ -34,6 +37,7 @@ impl Machine {
     /// Everything that has to be there before the sandbox.
     pub(crate) fn prepare_pod(&self, pod: &v1::Pod, log_dir: &Path) -> Result<(), String> {
         fs::create_dir_all(log_dir).map_err(|error| said("making", log_dir, &error))?;
+        self.cgroups.create_pod(pod, &self.node).map_err(|error| chain(&error))?;
         volumes::setup(pod, &self.node).map_err(|error| chain(&error))
     }
 
@@ -72,15 +76,49 @@ impl Machine {
         Ok(())
     }
 
-    /// Nothing of the pod stays.
+    /// Nothing of the pod stays. Does not stop at the first error.
     pub(crate) fn remove_pod(&self, uid: &str, log_dir: &Path) -> Result<(), String> {
-        let volumes = volumes::teardown(&self.node, uid).map_err(|error| chain(&error));
         let logs = absent(fs::remove_dir_all(log_dir)).map_err(|error| said("removing", log_dir, &error));
-        match (volumes, logs) {
-            (Err(one), Err(other)) => Err(format!("{one}; {other}")),
-            (one, other) => one.and(other),
-        }
+        all([self.remove_remains(uid), logs])
     }
+
+    /// What is there although nobody has such a pod: a kubelet may have ended before the sandbox was made, or after
+    /// it was removed.
+    pub(crate) fn sweep(&self, known: &BTreeSet<String>) -> Result<(), String> {
+        let mut uids = self.cgroups.pods();
+        uids.extend(volumes::pod_uids(&self.node).map_err(|error| chain(&error))?);
+        let remains = uids.difference(known).map(|uid| {
+            tracing::info!(uid, "removing what is left of a pod");
+            self.remove_remains(uid)
+        });
+        let logs = match fs::read_dir(&self.node.pod_logs_dir) {
+            Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+            Err(_) => Vec::new(),
+        };
+        let logs = logs.into_iter().filter(|folder| is_left(folder, known)).map(|folder| {
+            absent(fs::remove_dir_all(&folder)).map_err(|error| said("removing", &folder, &error))
+        });
+        all(remains.chain(logs))
+    }
+
+    fn remove_remains(&self, uid: &str) -> Result<(), String> {
+        let cgroup = self.cgroups.remove_pod(uid).map_err(|error| chain(&error));
+        all([cgroup, volumes::teardown(&self.node, uid).map_err(|error| chain(&error))])
+    }
+}
+
+/// Whether a folder of logs (`NAMESPACE_NAME_UID`) belongs to no pod that is known.
+fn is_left(folder: &Path, known: &BTreeSet<String>) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let mut parts = name.split('_');
+    let uid = (parts.next(), parts.next(), parts.next(), parts.next());
+    matches!(uid, (Some(_), Some(_), Some(uid), None) if !known.contains(uid))
+}
+
+/// Every error in one text.
+fn all(results: impl IntoIterator<Item = Result<(), String>>) -> Result<(), String> {
+    let errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
 }
 
 fn absent(result: io::Result<()>) -> io::Result<()> {

@@ -29,6 +29,10 @@ pub(crate) use machine::Machine;
 use perform::Subject;
 pub(crate) use perform::{Performer, log_dir};
 
+/// What the kubelet waits for before it is ready.
+const RUNTIME: &str = "runtime";
+const MANIFESTS: &str = "manifests";
+
 /// What others see of the pods: read by the server, written by the worker after every event.
 pub(crate) type View = Arc<RwLock<Arc<BTreeMap<String, Shown>>>>;
 
@@ -48,6 +52,7 @@ pub(crate) struct Worker {
     saved: BTreeMap<String, Saved>,
     epoch: Instant,
     view: View,
+    ready: daemon::Readiness,
     manifests: HashMap<String, Arc<v1::Pod>>,
     /// By full name: wanted, but not begun.
     offered: HashMap<String, Arc<v1::Pod>>,
@@ -60,6 +65,7 @@ pub(crate) struct Worker {
     /// Source events that came before that.
     early: Vec<SourceEvent>,
     synced: bool,
+    swept: bool,
     wakes: BTreeSet<(Duration, String)>,
     wake_of: HashMap<String, Duration>,
     /// Fewer at a time than the runtime can bear is slower, more is no faster.
@@ -74,7 +80,10 @@ impl Worker {
         saved: BTreeMap<String, Saved>,
         epoch: Instant,
         view: View,
+        ready: daemon::Readiness,
     ) -> Self {
+        ready.waits_for(RUNTIME, "has not yet shown its pods");
+        ready.waits_for(MANIFESTS, "are not yet read");
         Self {
             fleet: Fleet::new(settings),
             performer,
@@ -82,6 +91,7 @@ impl Worker {
             saved,
             epoch,
             view,
+            ready,
             manifests: HashMap::new(),
             offered: HashMap::new(),
             orphans: HashMap::new(),
@@ -90,6 +100,7 @@ impl Worker {
             found: None,
             early: Vec::new(),
             synced: false,
+            swept: false,
             wakes: BTreeSet::new(),
             wake_of: HashMap::new(),
             slots: Arc::new(tokio::sync::Semaphore::new(64)),
@@ -129,6 +140,9 @@ impl Worker {
                     Err(error) => tracing::error!(%error, "an effect's task"),
                 },
                 () = sleep => self.tick(),
+            }
+            if self.synced && !self.swept {
+                self.sweep().await;
             }
         }
     }
@@ -199,6 +213,17 @@ impl Worker {
         }
     }
 
+    /// Removes what is on the machine for pods that neither a manifest nor the runtime knows. Nothing else happens
+    /// meanwhile: a pod with the same UID could be wanted.
+    async fn sweep(&mut self) {
+        self.swept = true;
+        let known = self.fleet.pods().map(|pod| pod.spec.uid.clone()).collect();
+        if let Err(error) = self.performer.machine.on(move |machine| machine.sweep(&known)).await {
+            tracing::warn!(error, "removing what is left of pods");
+        }
+        self.ready.has(MANIFESTS);
+    }
+
     fn report(&mut self, report: Report) {
         match report {
             Report::Pod(uid, pod) => {
@@ -211,6 +236,7 @@ impl Worker {
             Report::All(mut pods, at) => {
                 if self.found.is_none() && !self.synced {
                     self.found = Some(pods);
+                    self.ready.has(RUNTIME);
                     for event in std::mem::take(&mut self.early) {
                         self.source(event);
                     }
@@ -231,6 +257,9 @@ impl Worker {
             match command {
                 Command::Begin { uid, full_name } => {
                     if let Some(pod) = self.offered.remove(&full_name).filter(|pod| pod_uid(pod) == uid) {
+                        if let Err(error) = self.performer.machine.cgroups.count(&pod) {
+                            tracing::warn!(uid, %error, "the share of the pod's class");
+                        }
                         self.manifests.insert(uid.clone(), pod);
                     }
                     self.pulls.insert(uid, CancellationToken::new());
@@ -239,6 +268,9 @@ impl Worker {
                     self.manifests.remove(&uid);
                     self.orphans.remove(&uid);
                     self.pulls.remove(&uid);
+                    if let Err(error) = self.performer.machine.cgroups.discount(&uid) {
+                        tracing::warn!(uid, %error, "the share of the pod's class");
+                    }
                     if let Err(error) = self.store.forget(&uid) {
                         tracing::warn!(uid, %error, "forgetting a pod");
                     }
