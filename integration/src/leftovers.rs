@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use integration::runner::TestError;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::node::{Node, pids};
+use crate::runner::{TestError, TestResult};
 
-/// Everything that a pod could leave behind, one line each.
-pub(crate) fn machine(node: &Node) -> Result<BTreeSet<String>, TestError> {
+/// Everything that a pod could leave behind, one line each: mounts, links, routes, nft rules, all below `folders`,
+/// and below the cgroup `cgroup` processes and those folders that `counts` is true of.
+pub fn machine(
+    folders: &[PathBuf],
+    cgroup: &str,
+    counts: impl Fn(&Path) -> bool,
+) -> Result<BTreeSet<String>, TestError> {
     let mut all = BTreeSet::new();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
     all.extend(
@@ -30,29 +34,12 @@ pub(crate) fn machine(node: &Node) -> Result<BTreeSet<String>, TestError> {
     }
     let rules = Command::new("nft").args(["list", "ruleset"]).output()?;
     all.extend(String::from_utf8_lossy(&rules.stdout).lines().map(|line| format!("nft {line}")));
-    for folder in [
-        "netns",
-        "leases/test",
-        "cache/results",
-        "state/sandboxes",
-        "state/containers",
-        "state/m",
-        "state/runtime",
-        "root/containers",
-    ] {
-        for entry in std::fs::read_dir(node.folder.join(folder)).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            // host-local remembers the last address it gave, as the reference does.
-            if !name.starts_with("last_reserved_ip") && name != "lock" {
-                all.insert(format!("file {folder}/{name}"));
-            }
-        }
+    for folder in folders {
+        list(folder, &mut all);
     }
-    for folder in cgroups(&node.cgroup) {
+    for folder in cgroups(cgroup) {
         for group in below(&folder) {
-            // Parents are the kubelet's to make and to remove; what carries an id is ours.
-            let id = group.file_name().is_some_and(|name| name.len() == 64);
-            if id {
+            if counts(&group) {
                 all.insert(format!("cgroup {}", group.display()));
             }
             all.extend(pids(&group).iter().map(|pid| format!("process {pid} in {}", group.display())));
@@ -61,23 +48,39 @@ pub(crate) fn machine(node: &Node) -> Result<BTreeSet<String>, TestError> {
     Ok(all)
 }
 
-/// What is there now and was not before, or the other way round.
-pub(crate) fn compare(before: &BTreeSet<String>, after: &BTreeSet<String>) -> Result<(), String> {
+/// A folder's content with all below it.
+fn list(folder: &Path, all: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // host-local remembers the last address it gave, as the reference does.
+        if !name.starts_with("last_reserved_ip") && name != "lock" {
+            all.insert(format!("file {}", entry.path().display()));
+        }
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            list(&entry.path(), all);
+        }
+    }
+}
+
+/// Fails with what is there now and was not before, or the other way round.
+pub fn compare(before: &BTreeSet<String>, after: &BTreeSet<String>) -> TestResult {
     let differs: Vec<String> = after
         .difference(before)
         .map(|line| format!("left: {line}"))
         .chain(before.difference(after).map(|line| format!("gone: {line}")))
         .collect();
-    if differs.is_empty() { Ok(()) } else { Err(differs.join("\n")) }
+    if differs.is_empty() { Ok(()) } else { Err(TestError::Failed(differs.join("\n"))) }
 }
 
-fn cgroups(name: &str) -> Vec<PathBuf> {
+/// The folders of one cgroup, in every tree that has it.
+pub fn cgroups(name: &str) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let trees = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
     trees.chain([root.to_path_buf()]).map(|tree| tree.join(name)).filter(|folder| folder.is_dir()).collect()
 }
 
-fn below(folder: &Path) -> Vec<PathBuf> {
+/// A cgroup's folder and all below it.
+pub fn below(folder: &Path) -> Vec<PathBuf> {
     let mut all = vec![folder.to_path_buf()];
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -88,7 +91,7 @@ fn below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Ends every process of a test and removes its cgroups.
-pub(crate) fn end_all(cgroup: &str) {
+pub fn end_all(cgroup: &str) {
     let folders: Vec<PathBuf> = cgroups(cgroup).iter().flat_map(|folder| below(folder)).collect();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
     loop {
@@ -104,4 +107,10 @@ pub(crate) fn end_all(cgroup: &str) {
     for folder in folders.iter().rev() {
         let _ = std::fs::remove_dir(folder);
     }
+}
+
+/// The processes of one cgroup's folder.
+pub fn pids(folder: &Path) -> Vec<i32> {
+    let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
 }

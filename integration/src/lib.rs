@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cri;
+pub mod leftovers;
 pub mod memory;
 pub mod monitor;
 pub mod peers;

@@ -145,9 +145,11 @@ path = "{at}/opt"
     let mut daemon = Daemon::spawn(command, &folder.join("log"))?;
     daemon.wait_for_socket(&socket).map_err(|error| format!("{error:?}"))?;
     let images = test_images(folder)?;
-    for (layout, name) in
-        [("busybox", "docker.io/library/busybox:1.35"), ("pause", "docker.io/library/pause:bench")]
-    {
+    for (layout, name) in [
+        ("busybox", "docker.io/library/busybox:1.35"),
+        ("nginx", "docker.io/library/nginx:1.22"),
+        ("pause", "docker.io/library/pause:bench"),
+    ] {
         let archive = folder.join(format!("{layout}.tar"));
         let source = format!("oci:{}", images.join(layout).display());
         run(Command::new("skopeo").args([

@@ -7,10 +7,10 @@ use api_cri::v1::{
     RemoveContainerRequest, RemovePodSandboxRequest, StatusRequest, StopContainerRequest,
     StopPodSandboxRequest,
 };
+use integration::leftovers::compare;
 use integration::runner::{TestResult, check, fail};
 
-use crate::leftovers::{compare, machine};
-use crate::node::Node;
+use crate::node::{Node, machine};
 
 /// Stops and removes a pod.
 pub(crate) fn remove(node: &Node, sandbox: &str) -> TestResult {
@@ -94,7 +94,7 @@ pub(crate) fn a_pod_lives_and_leaves_nothing() -> TestResult {
     let request = RemoveContainerRequest { container_id: container.clone() };
     node.runtime.block_on(cri.runtime.remove_container(request)).map_err(|status| node.told(&status))?;
     remove(&node, &sandbox)?;
-    compare(&before, &machine(&node)?).or_else(fail)
+    compare(&before, &machine(&node)?)
 }
 
 pub(crate) fn a_program_that_is_missing_fails_the_start() -> TestResult {

@@ -1,6 +1,5 @@
 //! `orlop cri` as a kubelet sees it: pods and containers through its socket, and what is left when it is killed.
 
-mod leftovers;
 mod life;
 mod node;
 mod recovery;

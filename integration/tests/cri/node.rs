@@ -1,6 +1,6 @@
 //! A machine with one CRI daemon, its image, and a bridge network.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +16,7 @@ use api_cri::v1::{
 };
 use hyper_util::rt::TokioIo;
 use integration::cri::Cri;
+use integration::leftovers;
 use integration::process::Daemon;
 use integration::runner::{TestError, skip};
 use integration::world;
@@ -255,20 +256,31 @@ impl Node {
     }
 }
 
+/// Everything that a pod could leave behind on the machine.
+pub(crate) fn machine(node: &Node) -> Result<BTreeSet<String>, TestError> {
+    let folders = [
+        "netns",
+        "leases/test",
+        "cache/results",
+        "state/sandboxes",
+        "state/containers",
+        "state/m",
+        "state/runtime",
+        "root/containers",
+    ];
+    // Parents are the kubelet's to make and to remove; what carries an id is ours.
+    let counts = |group: &Path| group.file_name().is_some_and(|name| name.len() == 64);
+    leftovers::machine(&folders.map(|folder| node.folder.join(folder)), &node.cgroup, counts)
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         // Monitors outlive the daemon by design, and this test's must not outlive it.
         drop(self.daemon.take());
-        crate::leftovers::end_all(&self.cgroup);
+        leftovers::end_all(&self.cgroup);
     }
 }
 
 fn own_pids() -> NamespaceOption {
     NamespaceOption { pid: NamespaceMode::Container.into(), ..Default::default() }
-}
-
-/// The pids in `cgroup.procs` of a folder.
-pub(crate) fn pids(folder: &Path) -> Vec<i32> {
-    let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    text.lines().filter_map(|line| line.parse().ok()).collect()
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use api_cri::v1::{ContainerState, PodSandboxState, PodSandboxStatusRequest};
+use integration::leftovers::compare;
 use integration::process::wait_for;
 use integration::runner::{TestError, TestResult, check, fail};
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::leftovers::{compare, machine};
 use crate::life::{first_pod, remove};
-use crate::node::Node;
+use crate::node::{Node, machine};
 
 const FOR_EVER: &[&str] = &["sh", "-c", "while :; do sleep 0.1; done"];
 
@@ -82,7 +82,7 @@ pub(crate) fn a_killed_monitor_ends_its_pod_alone() -> TestResult {
     })?;
     remove(&node, &one)?;
     remove(&node, &other)?;
-    compare(&before, &machine(&node)?).or_else(fail)
+    compare(&before, &machine(&node)?)
 }
 
 pub(crate) fn another_boot_discards_the_state() -> TestResult {
@@ -126,7 +126,7 @@ pub(crate) fn a_crash_after_any_effect_leaves_nothing() -> TestResult {
                 remove(&node, &sandbox)?;
             }
             compare(&before, &machine(&node)?)
-                .or_else(|text| fail(format!("after {at}:\n{text}\n{}", node.log())))?;
+                .or_else(|error| fail(format!("after {at}:\n{error:?}\n{}", node.log())))?;
             if !crashed {
                 break;
             }
