@@ -10,8 +10,10 @@ use crate::image::{Image, ImageError, ImageStore, Snapshots};
 /// An image that is present.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ImageInfo {
-    /// The digest of its configuration: what `image_ref` and `image_id` are.
+    /// The digest of its configuration: what `image_id` is.
     pub id: String,
+    /// What `image_ref` is: its name with the manifest's digest, or its id when it was never in a repository.
+    pub reference: String,
     /// What containers inherit of it.
     pub defaults: ImageDefaults,
 }
@@ -58,6 +60,7 @@ impl Rootfs for StoredImages {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         Ok(ImageInfo {
             id: image.id().to_owned(),
+            reference: image.repo_digests().next().unwrap_or(image.id()).to_owned(),
             defaults: ImageDefaults {
                 env: list(config.env()),
                 entrypoint: list(config.entrypoint()),

@@ -122,6 +122,7 @@ pub fn translate(
         sandbox: sandbox.id.clone(),
         config: container.clone(),
         image_id: String::new(),
+        image_ref: String::new(),
         phase: ContainerPhase::Running,
         created_at: 1,
         started_at: 1,

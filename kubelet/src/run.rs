@@ -23,6 +23,9 @@ use crate::worker::{Machine, Performer, View, Worker};
 /// How often the folder of manifests is looked at although nothing was told.
 const RESCAN: Duration = Duration::from_secs(20);
 
+/// A runtime that starts together with the kubelet answers within this.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Why the kubelet could not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -72,6 +75,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         max_restart_period: config.max_container_restart_period,
         host_ips: node.ips.clone(),
         max_pods: config.max_pods,
+        recursive_read_only: node.recursive_read_only,
         runtime_name: version.runtime_name,
     };
     let cgroups = Tree::open(&node.cgroup_root, node.cgroup_driver)
@@ -173,6 +177,7 @@ async fn wait_for_runtime(
     config: &Config,
 ) -> Result<api_cri::v1::VersionResponse, Error> {
     let mut backoff = daemon::Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+    let begin = Instant::now();
     let mut said = false;
     loop {
         match client.version().await {
@@ -184,7 +189,7 @@ async fn wait_for_runtime(
                 }
                 .into());
             }
-            Err(status) if !said => {
+            Err(status) if !said && begin.elapsed() > PATIENCE => {
                 let socket = config.container_runtime_endpoint.display();
                 tracing::warn!(%socket, error = status.message(), "waiting for the runtime");
                 said = true;

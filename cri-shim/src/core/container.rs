@@ -31,6 +31,8 @@ pub(crate) struct Container {
     pub config: ContainerConfig,
     /// The image's id.
     pub image_id: String,
+    /// What people know the image by: `NAME@DIGEST`, or its id.
+    pub image_ref: String,
     /// Where it is in its life.
     pub phase: ContainerPhase,
     /// In nanoseconds since the epoch.

@@ -55,6 +55,7 @@ impl Engine {
             format: FORMAT,
             sandbox: sandbox.id.clone(),
             image_id: image.id.clone(),
+            image_ref: image.reference.clone(),
             phase: ContainerPhase::Making,
             created_at: now(),
             started_at: 0,

@@ -2,6 +2,7 @@
 //! containerd.
 
 mod ends;
+mod golden;
 mod kills;
 mod manifests;
 mod node;
@@ -25,6 +26,10 @@ static TESTS: &[Test] = &[
     Test { name: "a_removed_manifest_leaves_nothing", run: ends::a_removed_manifest_leaves_nothing },
     Test { name: "manifests_gone_while_down", run: ends::manifests_gone_while_down },
     Test { name: "limits_become_cgroups", run: pods::limits_become_cgroups },
+    Test {
+        name: "statuses_are_those_of_a_stock_kubelet",
+        run: golden::statuses_are_those_of_a_stock_kubelet,
+    },
     Test { name: "bad_manifests_are_named", run: manifests::bad_manifests_are_named },
 ];
 

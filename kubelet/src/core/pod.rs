@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     /// The node's addresses, for the status.
     pub(crate) host_ips: Vec<IpAddr>,
     pub(crate) max_pods: usize,
+    /// The runtime can make a mount read-only with everything below it.
+    pub(crate) recursive_read_only: bool,
     /// What container ids are prefixed with in the status.
     pub(crate) runtime_name: String,
 }

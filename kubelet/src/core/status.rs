@@ -107,6 +107,7 @@ pub(crate) fn render(pod: &Pod, manifest: &v1::Pod, settings: &Settings, now: No
         (!list.is_empty()).then_some(list)
     };
     let (reason, message) = pod.verdict.clone().unzip();
+    let resources = translate::status_resources(manifest);
     v1::PodStatus {
         phase: Some(phase(pod).into()),
         reason,
@@ -121,6 +122,8 @@ pub(crate) fn render(pod: &Pod, manifest: &v1::Pod, settings: &Settings, now: No
         init_container_statuses: statuses(&|role| role != Role::Main),
         container_statuses: statuses(&|role| role == Role::Main),
         qos_class: Some(format!("{:?}", translate::qos_class(manifest))),
+        allocated_resources: resources.requests.clone(),
+        resources: Some(resources),
         ..v1::PodStatus::default()
     }
 }
@@ -173,12 +176,34 @@ fn container(
         image: image.unwrap_or_else(|| container.spec.image.clone()),
         image_id: run.map(|run| run.image_id.clone()).unwrap_or_default(),
         container_id: run.map(id),
+        allocated_resources: run.and(wanted).and_then(|wanted| wanted.resources.as_ref()?.requests.clone()),
         resources: run.and(wanted).map(|wanted| wanted.resources.clone().unwrap_or_default()),
+        volume_mounts: wanted.and_then(|wanted| volume_mounts(wanted, settings)),
         user: run.and_then(|run| run.user.clone()).map(|(uid, gid, groups)| v1::ContainerUser {
             linux: Some(v1::LinuxContainerUser { uid, gid, supplemental_groups: Some(groups) }),
         }),
         ..v1::ContainerStatus::default()
     }
+}
+
+/// The mounts as they are made: whether "if possible" is possible is known here.
+fn volume_mounts(container: &v1::Container, settings: &Settings) -> Option<Vec<v1::VolumeMountStatus>> {
+    let mounts = container.volume_mounts.as_ref()?;
+    let status = |mount: &v1::VolumeMount| {
+        let read_only = mount.read_only == Some(true);
+        let recursive = match mount.recursive_read_only.as_deref() {
+            Some("Enabled" | "IfPossible") => settings.recursive_read_only,
+            _ => false,
+        };
+        v1::VolumeMountStatus {
+            mount_path: mount.mount_path.clone(),
+            name: mount.name.clone(),
+            read_only: read_only.then_some(true),
+            recursive_read_only: read_only.then(|| if recursive { "Enabled" } else { "Disabled" }.into()),
+            ..Default::default()
+        }
+    };
+    Some(mounts.iter().map(status).collect())
 }
 
 /// Why it does not run, unless its end is the last word.

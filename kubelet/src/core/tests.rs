@@ -16,6 +16,7 @@ fn settings() -> Settings {
     Settings {
         max_restart_period: Duration::from_secs(300),
         host_ips: vec![IpAddr::from([10, 0, 0, 1])],
+        recursive_read_only: true,
         max_pods: 3,
         runtime_name: "test".into(),
     }

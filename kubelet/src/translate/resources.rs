@@ -1,6 +1,6 @@
 //! Sums of resources, and the numbers that cgroups are given for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api_cri::v1::{HugepageLimit, LinuxContainerResources};
 use api_k8s::v1::{Container, Pod, ResourceRequirements};
@@ -46,14 +46,6 @@ impl Amounts {
             has_cpu: self.has_cpu || other.has_cpu,
         }
     }
-
-    fn most(self, other: Self) -> Self {
-        Self {
-            cpu: self.cpu.max(other.cpu),
-            memory: self.memory.max(other.memory),
-            has_cpu: self.has_cpu || other.has_cpu,
-        }
-    }
 }
 
 /// One resource of a list; validation has made sure that it parses.
@@ -86,30 +78,52 @@ pub fn pod_limits(pod: &Pod) -> Amounts {
     limits
 }
 
-/// Init containers run one by one beside the sidecars started before them; then all sidecars and main ones.
 fn sum(pod: &Pod, pick: impl Fn(&ResourceRequirements) -> Option<&Map>) -> Amounts {
-    let of = |container: &Container| Amounts::of(container.resources.as_ref().and_then(&pick));
-    let mut sidecars = Amounts::default();
-    let mut starting = Amounts::default();
+    let cpu = total(pod, &pick, "cpu");
+    let memory = total(pod, &pick, "memory").unwrap_or(Quantity::ZERO);
+    Amounts { cpu: cpu.unwrap_or(Quantity::ZERO), memory, has_cpu: cpu.is_some() }
+}
+
+/// The most of one resource at one time, unless the pod as a whole names it; `None` if nobody does.
+///
+/// Init containers run one by one beside the sidecars started before them; then all sidecars and main ones.
+fn total(pod: &Pod, pick: impl Fn(&ResourceRequirements) -> Option<&Map>, name: &str) -> Option<Quantity> {
+    if let Some(amount) = pod_level(pod).and_then(|resources| amount(pick(resources), name)) {
+        return Some(amount);
+    }
+    let of = |container: &Container| amount(container.resources.as_ref().and_then(&pick), name);
+    let plus = |one: Option<Quantity>, other: Option<Quantity>| match (one, other) {
+        (Some(one), Some(other)) => Some(one + other),
+        (one, other) => one.or(other),
+    };
+    let mut sidecars = None;
+    let mut starting = None;
     for container in init_containers(pod) {
         let own = of(container);
         if is_sidecar(container) {
-            sidecars = sidecars.plus(own);
-            starting = starting.most(sidecars);
+            sidecars = plus(sidecars, own);
+            starting = starting.max(sidecars);
         } else {
-            starting = starting.most(sidecars.plus(own));
+            starting = starting.max(plus(sidecars, own));
         }
     }
-    let running = spec(pod).containers.iter().map(of).fold(sidecars, Amounts::plus);
-    let mut total = running.most(starting);
-    if let Some(map) = pod_level(pod).and_then(&pick) {
-        if let Some(cpu) = amount(Some(map), "cpu") {
-            total.cpu = cpu;
-            total.has_cpu = true;
-        }
-        total.memory = amount(Some(map), "memory").unwrap_or(total.memory);
+    spec(pod).containers.iter().map(of).fold(sidecars, plus).max(starting)
+}
+
+/// What the status shows of the pod as a whole: the totals of all that it or its containers name.
+pub(crate) fn status_resources(pod: &Pod) -> ResourceRequirements {
+    let totals = |pick: fn(&ResourceRequirements) -> Option<&Map>| -> Option<Map> {
+        let lists = all_containers(pod).filter_map(|one| one.resources.as_ref()).chain(pod_level(pod));
+        let names: BTreeSet<&String> = lists.filter_map(pick).flat_map(Map::keys).collect();
+        let total = |name: &String| Some(api_k8s::Quantity(total(pod, pick, name)?.to_string()));
+        let map: Map = names.into_iter().filter_map(|name| Some((name.clone(), total(name)?))).collect();
+        (!map.is_empty()).then_some(map)
+    };
+    ResourceRequirements {
+        requests: totals(|resources| resources.requests.as_ref()),
+        limits: totals(|resources| resources.limits.as_ref()),
+        ..ResourceRequirements::default()
     }
-    total
 }
 
 /// Whether every container has a limit of this resource, or the pod as a whole.
