@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use api_monitor::{
     ContainerState, ErrorCode, Event, Exit, MAX_MESSAGE, NamespaceSource, Reply, Request, exit_record,
@@ -233,4 +234,24 @@ pub(crate) fn pause_ends() -> TestResult {
         _ => None,
     })?;
     check(exit.code == 0, || format!("{exit:?}"))
+}
+
+/// The ends of its pipes stay with the monitor, and must not keep the logger awake.
+pub(crate) fn an_ended_container_costs_nothing() -> TestResult {
+    let pod = Pod::new("idle")?;
+    let mut client = pod.client()?;
+    pod.run(&mut client, "ended", "echo over")?;
+    exited(&mut client, "ended")?;
+    pod.run(&mut client, "lives", "exec sleep 1000")?;
+    let Some(logger) = child_named(pod.monitor.id(), "orlop-logger") else { return fail("no logger") };
+    // The first number is the time on a CPU, in nanoseconds.
+    let spent = || -> io::Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{logger}/schedstat"))?;
+        let first = text.split(' ').next().unwrap_or_default();
+        first.parse().map_err(io::Error::other)
+    };
+    let before = spent()?;
+    std::thread::sleep(Duration::from_millis(500));
+    let spent = spent()? - before;
+    check(spent < 50_000_000, || format!("the logger was busy for {spent} ns in half a second"))
 }

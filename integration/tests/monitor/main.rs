@@ -28,6 +28,7 @@ const TESTS: &[Test] = &[
     Test { name: "runtime_that_refuses", run: failure::a_runtime_that_refuses },
     Test { name: "exit_before_the_pid_file_is_read", run: failure::an_exit_before_the_pid_file_is_read },
     Test { name: "logger_that_dies", run: failure::a_logger_that_dies },
+    Test { name: "ended_container_costs_nothing", run: failure::an_ended_container_costs_nothing },
     Test { name: "pause_ends", run: failure::pause_ends },
     Test { name: "namespaces_are_made_and_pinned", run: pods::namespaces_are_made_and_pinned },
     Test { name: "pod_that_cannot_be_leaves_nothing", run: pods::a_pod_that_cannot_be_leaves_nothing },

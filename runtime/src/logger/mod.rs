@@ -11,8 +11,9 @@ pub(crate) mod protocol;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
@@ -49,7 +50,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 struct Logger {
-    epoll: Epoll,
+    epoll: Rc<Epoll>,
     /// `None` after the monitor's death.
     monitor: Option<Connection>,
     outputs: BTreeMap<String, Entry>,
@@ -71,7 +72,7 @@ impl Logger {
         epoll.add(&monitor, EpollEvent::new(EpollFlags::EPOLLIN, CONTROL))?;
         monitor.set_nonblocking(true)?;
         Ok(Self {
-            epoll,
+            epoll: Rc::new(epoll),
             monitor: Some(monitor),
             outputs: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -109,7 +110,6 @@ impl Logger {
         let Some((container, index)) = self.tokens.get(&token) else { return };
         let flow = self.outputs.get_mut(container).map_or(Flow::Ended, |entry| entry.output.pump(*index));
         if flow == Flow::Ended {
-            // The descriptor was closed, and with it its place in the epoll set.
             self.tokens.remove(&token);
         }
     }
@@ -189,8 +189,7 @@ impl Logger {
     fn add_sources(&mut self, container: &str, fds: Vec<OwnedFd>) -> io::Result<()> {
         let Some(entry) = self.outputs.get_mut(container) else { return Ok(()) };
         for (index, fd) in fds.into_iter().take(2).enumerate() {
-            let source = entry.output.add_source(index, fd)?;
-            watch(&self.epoll, source, self.next_token)?;
+            entry.output.add_source(index, fd, &self.epoll, self.next_token)?;
             self.tokens.insert(self.next_token, (container.to_owned(), index));
             self.next_token += 1;
         }
@@ -218,10 +217,6 @@ impl Logger {
             let _ = monitor.send(&bytes, &[]);
         }
     }
-}
-
-fn watch(epoll: &Epoll, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-    Ok(epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
 }
 
 fn timeout_of(milliseconds: i32) -> nix::sys::epoll::EpollTimeout {

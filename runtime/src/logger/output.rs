@@ -2,7 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
 use super::file::LogFile;
 use super::line::{Splitter, format};
@@ -23,9 +26,32 @@ pub(crate) struct Output {
 }
 
 struct Stream {
-    source: File,
+    source: Source,
     splitter: Splitter,
     sinks: Vec<File>,
+}
+
+/// A pipe's or a terminal's end, watched for as long as it is held.
+///
+/// The monitor holds it, too, to hand it to the next logger should this one die. Closing ours would thus not end the
+/// watch, which belongs to what both refer to, and the hung-up pipe of an ended container would wake us for ever.
+struct Source {
+    file: File,
+    epoll: Rc<Epoll>,
+}
+
+impl Source {
+    fn new(file: File, epoll: &Rc<Epoll>, token: u64) -> io::Result<Self> {
+        epoll.add(&file, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
+        Ok(Self { file, epoll: Rc::clone(epoll) })
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        // It was added when this was made, so this cannot fail.
+        let _ = self.epoll.delete(&self.file);
+    }
 }
 
 /// Whether a stream goes on.
@@ -44,12 +70,19 @@ impl Output {
         Self { log, streams: [None, None] }
     }
 
-    /// Adds the source of stdout (0) or stderr (1).
-    pub(crate) fn add_source(&mut self, index: usize, source: OwnedFd) -> io::Result<BorrowedFd<'_>> {
+    /// Adds the source of stdout (0) or stderr (1), and has it watched.
+    pub(crate) fn add_source(
+        &mut self,
+        index: usize,
+        source: OwnedFd,
+        epoll: &Rc<Epoll>,
+        token: u64,
+    ) -> io::Result<()> {
         // A read must never wait, whatever epoll said: another container may have something to say.
         rustix::io::ioctl_fionbio(&source, true)?;
-        let stream = Stream { source: source.into(), splitter: Splitter::default(), sinks: Vec::new() };
-        Ok(self.streams[index].insert(stream).source.as_fd())
+        let source = Source::new(source.into(), epoll, token)?;
+        self.streams[index] = Some(Stream { source, splitter: Splitter::default(), sinks: Vec::new() });
+        Ok(())
     }
 
     /// Adds somebody who wants a copy. One who does not keep up loses output.
@@ -86,7 +119,7 @@ impl Output {
         let mut bytes = [0; READ];
         let mut flow = Flow::Wet;
         for _ in 0..turns {
-            match stream.source.read(&mut bytes) {
+            match stream.source.file.read(&mut bytes) {
                 Ok(0) => flow = Flow::Ended,
                 Ok(length) => {
                     stream.copy(&bytes[..length]);
