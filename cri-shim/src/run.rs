@@ -23,6 +23,7 @@ use crate::network::{self, Network};
 use crate::paths::Paths;
 use crate::rootfs::{Rootfs, StoredImages};
 use crate::server::Service;
+use crate::server::deadline::Deadline;
 use crate::server::image::Images;
 use crate::stream::StreamServer;
 use crate::{Config, disk};
@@ -85,6 +86,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         RuntimeServiceServer::new(Service { engine, streams }).max_encoding_message_size(MAX_MESSAGE_BYTES);
     let ends = shutdown.clone();
     let serving = Server::builder()
+        .layer(Deadline)
         .add_service(runtime)
         .add_service(ImageServiceServer::new(images.clone()).max_encoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(ImagesServer::new(images))

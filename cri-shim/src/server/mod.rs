@@ -1,5 +1,6 @@
 //! The RuntimeService over gRPC: decodes, asks the engine, encodes. It decides nothing.
 
+pub(crate) mod deadline;
 pub(crate) mod image;
 mod runtime;
 mod status;
