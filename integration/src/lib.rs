@@ -7,6 +7,7 @@ pub mod cri;
 pub mod leftovers;
 pub mod memory;
 pub mod monitor;
+pub mod node;
 pub mod peers;
 pub mod process;
 pub mod runner;

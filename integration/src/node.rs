@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::cri::Cri;
+use crate::leftovers;
+use crate::process::Daemon;
+use crate::runner::{TestError, skip};
+use crate::world;
 use api_cri::images::ImportRequest;
 use api_cri::images::images_client::ImagesClient;
 use api_cri::v1::{
@@ -15,30 +20,29 @@ use api_cri::v1::{
     PodSandboxMetadata, RunPodSandboxRequest, StartContainerRequest,
 };
 use hyper_util::rt::TokioIo;
-use integration::cri::Cri;
-use integration::leftovers;
-use integration::process::Daemon;
-use integration::runner::{TestError, skip};
-use integration::world;
 use serde_json::json;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tonic::transport::Endpoint;
 
-pub(crate) const IMAGE: &str = "docker.io/library/busybox:1.35";
+/// What its containers run.
+pub const IMAGE: &str = "docker.io/library/busybox:1.35";
 const PLUGINS: [&str; 4] = ["bridge", "host-local", "loopback", "portmap"];
 
 /// The machine. Everything of it lies below `/run/t`, a tmpfs of this test alone, but for its cgroups.
-pub(crate) struct Node {
+pub struct Node {
+    /// The folder of everything but the cgroups.
     pub folder: PathBuf,
+    /// The cgroup of all its pods, below each hierarchy.
     pub cgroup: String,
+    /// Runs the clients' calls.
     pub runtime: Runtime,
     daemon: Option<Daemon>,
 }
 
 impl Node {
     /// A machine whose daemon does not run yet.
-    pub(crate) fn new() -> Result<Self, TestError> {
+    pub fn new() -> Result<Self, TestError> {
         for binary in ["orlop", "orlop-runtime", "orlop-cni"] {
             if !world::bin(binary).exists() {
                 return skip(format!("{binary} is not built: run hack/build"));
@@ -56,7 +60,7 @@ impl Node {
     }
 
     /// A machine with a network, a running daemon and an image.
-    pub(crate) fn ready() -> Result<Self, TestError> {
+    pub fn ready() -> Result<Self, TestError> {
         let mut node = Self::new()?;
         node.configure_network()?;
         node.start(&[])?;
@@ -64,29 +68,34 @@ impl Node {
         Ok(node)
     }
 
-    pub(crate) fn configure_network(&self) -> Result<(), TestError> {
+    /// Writes the network's configuration.
+    pub fn configure_network(&self) -> Result<(), TestError> {
         let list = json!({
             "cniVersion": "1.0.0",
             "name": "test",
-            "plugins": [{
-                "type": "bridge", "bridge": "orlopt0", "isGateway": true,
-                "ipam": {
-                    "type": "host-local",
-                    "dataDir": self.folder.join("leases"),
-                    "ranges": [[{ "subnet": "10.77.0.0/24" }]],
+            "plugins": [
+                {
+                    "type": "bridge", "bridge": "orlopt0", "isGateway": true,
+                    "ipam": {
+                        "type": "host-local",
+                        "dataDir": self.folder.join("leases"),
+                        "ranges": [[{ "subnet": "10.77.0.0/24" }]],
+                    },
                 },
-            }],
+                { "type": "portmap", "capabilities": { "portMappings": true } },
+            ],
         });
         std::fs::write(self.folder.join("conf/10-test.conflist"), list.to_string())?;
         Ok(())
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Where the daemon listens.
+    pub fn socket(&self) -> PathBuf {
         self.folder.join("cri.sock")
     }
 
     /// Starts the daemon and waits for its socket.
-    pub(crate) fn start(&mut self, env: &[(&str, &str)]) -> Result<(), TestError> {
+    pub fn start(&mut self, env: &[(&str, &str)]) -> Result<(), TestError> {
         let path = |name: &str| self.folder.join(name);
         let mut command = Command::new(world::bin("orlop"));
         command.args(["--data-dir"]).arg(path("data")).arg("cri");
@@ -98,6 +107,7 @@ impl Node {
             ("--cni-bin-dir", path("plugins")),
             ("--cni-cache-dir", path("cache")),
             ("--netns-dir", path("netns")),
+            ("--registry-config-dir", path("hosts")),
             ("--runtime", world::bin("orlop-runtime")),
             ("--cri-admin", path("admin.sock")),
             ("--cgroup-parent", PathBuf::from(format!("/{}", self.cgroup))),
@@ -112,7 +122,7 @@ impl Node {
     }
 
     /// SIGKILL.
-    pub(crate) fn kill(&mut self) -> Result<(), TestError> {
+    pub fn kill(&mut self) -> Result<(), TestError> {
         if let Some(mut daemon) = self.daemon.take() {
             daemon.kill()?;
         }
@@ -120,17 +130,22 @@ impl Node {
     }
 
     /// What all daemons so far have written.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
     /// A client.
-    pub(crate) fn client(&self) -> Result<Cri, TestError> {
+    pub fn client(&self) -> Result<Cri, TestError> {
         Ok(self.runtime.block_on(Cri::connect(&self.socket()))?)
     }
 
     /// Imports busybox.
-    pub(crate) fn import(&self) -> Result<(), TestError> {
+    pub fn import(&self) -> Result<(), TestError> {
+        self.import_image("busybox", IMAGE)
+    }
+
+    /// Imports one of the images that `hack/test-images` makes, under a name.
+    pub fn import_image(&self, layout: &str, name: &str) -> Result<(), TestError> {
         let images = self.folder.join("images");
         let built = Command::new(world::repository().join("hack/test-images")).arg(&images).output()?;
         if !built.status.success() {
@@ -144,8 +159,8 @@ impl Node {
                     async move { UnixStream::connect(socket).await.map(TokioIo::new) }
                 }))
                 .await?;
-            let path = images.join("busybox").display().to_string();
-            let request = ImportRequest { path, names: vec![IMAGE.into()] };
+            let path = images.join(layout).display().to_string();
+            let request = ImportRequest { path, names: vec![name.into()] };
             let mut progress = ImagesClient::new(channel).import(request).await?.into_inner();
             while progress.message().await?.is_some() {}
             Ok(())
@@ -153,7 +168,7 @@ impl Node {
     }
 
     /// The configuration of a pod.
-    pub(crate) fn pod(&self, name: &str) -> PodSandboxConfig {
+    pub fn pod(&self, name: &str) -> PodSandboxConfig {
         PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {
                 name: name.into(),
@@ -177,7 +192,7 @@ impl Node {
     }
 
     /// Runs a pod.
-    pub(crate) fn run(&self, name: &str) -> Result<String, TestError> {
+    pub fn run(&self, name: &str) -> Result<String, TestError> {
         let request = RunPodSandboxRequest { config: Some(self.pod(name)), runtime_handler: String::new() };
         let mut cri = self.client()?;
         let answer = self
@@ -188,7 +203,7 @@ impl Node {
     }
 
     /// Creates a container that runs a shell script.
-    pub(crate) fn create(
+    pub fn create(
         &self,
         pod: &str,
         sandbox: &str,
@@ -224,7 +239,7 @@ impl Node {
     }
 
     /// Starts a container.
-    pub(crate) fn start_container(&self, id: &str) -> Result<(), TestError> {
+    pub fn start_container(&self, id: &str) -> Result<(), TestError> {
         let request = StartContainerRequest { container_id: id.into() };
         let mut cri = self.client()?;
         self.runtime.block_on(cri.runtime.start_container(request)).map_err(|status| self.told(&status))?;
@@ -232,7 +247,7 @@ impl Node {
     }
 
     /// A container's status.
-    pub(crate) fn status(&self, id: &str) -> Result<ContainerStatus, TestError> {
+    pub fn status(&self, id: &str) -> Result<ContainerStatus, TestError> {
         let request = ContainerStatusRequest { container_id: id.into(), verbose: false };
         let mut cri = self.client()?;
         let answer = self
@@ -243,21 +258,21 @@ impl Node {
     }
 
     /// Waits until a container has ended.
-    pub(crate) fn ended(&self, id: &str) -> Result<ContainerStatus, TestError> {
-        integration::process::wait_for(Duration::from_secs(20), "the end of a container", || {
+    pub fn ended(&self, id: &str) -> Result<ContainerStatus, TestError> {
+        crate::process::wait_for(Duration::from_secs(20), "the end of a container", || {
             let status = self.status(id)?;
             Ok((status.state() == ContainerState::ContainerExited).then_some(status))
         })
     }
 
     /// An answer of the daemon with its log.
-    pub(crate) fn told(&self, status: &tonic::Status) -> TestError {
+    pub fn told(&self, status: &tonic::Status) -> TestError {
         TestError::Failed(format!("{:?}: {}\n{}", status.code(), status.message(), self.log()))
     }
 }
 
 /// Everything that a pod could leave behind on the machine.
-pub(crate) fn machine(node: &Node) -> Result<BTreeSet<String>, TestError> {
+pub fn machine(node: &Node) -> Result<BTreeSet<String>, TestError> {
     let folders = [
         "netns",
         "leases/test",

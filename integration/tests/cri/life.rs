@@ -10,7 +10,7 @@ use api_cri::v1::{
 use integration::leftovers::compare;
 use integration::runner::{TestResult, check, fail};
 
-use crate::node::{Node, machine};
+use integration::node::{Node, machine};
 
 /// Stops and removes a pod.
 pub(crate) fn remove(node: &Node, sandbox: &str) -> TestResult {

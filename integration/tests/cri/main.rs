@@ -1,7 +1,6 @@
 //! `orlop cri` as a kubelet sees it: pods and containers through its socket, and what is left when it is killed.
 
 mod life;
-mod node;
 mod recovery;
 
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::life::{first_pod, remove};
-use crate::node::{Node, machine};
+use integration::node::{Node, machine};
 
 const FOR_EVER: &[&str] = &["sh", "-c", "while :; do sleep 0.1; done"];
 
