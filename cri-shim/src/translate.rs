@@ -4,13 +4,17 @@
 
 use std::path::PathBuf;
 
-use api_cri::v1::{ContainerConfig, ContainerStatus, PodSandboxConfig};
+use api_cri::v1::{
+    ContainerConfig, ContainerStatus, PodSandboxConfig, PodSandboxStatus, RunPodSandboxRequest,
+};
 
 use crate::core::container::{Container, ContainerPhase};
 use crate::core::sandbox::{FORMAT, Sandbox, SandboxPhase};
 use crate::core::spec::{self, DeviceNode, Host, HostMount, ImageDefaults, Inputs, NodeKind, PodFiles};
 use crate::core::user::{self, Accounts};
-use crate::core::{cgroup_path, refuse, report, signal};
+use crate::core::{cgroup_path, plan, refuse, report, signal};
+use crate::effects::Effect;
+use crate::paths::Paths;
 
 /// A machine, an image and the paths of a recording.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +25,14 @@ pub struct Recording {
     pub capabilities: Vec<String>,
     /// Whether it could limit swap.
     pub swap: bool,
+    /// Whether it could limit huge pages.
+    pub hugetlb: bool,
+    /// Whether its limits live in the second version of cgroups.
+    pub cgroup2: bool,
+    /// Whether SELinux confined there.
+    pub selinux: bool,
+    /// Whether its mounts were shared.
+    pub shared_mounts: bool,
     /// The lowest `oom_score_adj` it could give.
     pub lowest_oom_score_adj: Option<i32>,
     /// The image's command.
@@ -41,28 +53,54 @@ pub struct Recording {
     pub devices: Vec<(String, char, u32, u32, u32)>,
 }
 
-/// The OCI specification as JSON, and the status of the container as it runs.
-pub fn translate(
-    sandbox: &PodSandboxConfig,
-    container: &ContainerConfig,
+/// What RunPodSandbox does, one line each, and the status of the pod as it runs.
+pub fn plan_pod(
+    request: &RunPodSandboxRequest,
     recording: &Recording,
-) -> Result<(String, ContainerStatus), String> {
-    let text = |failure: crate::core::failure::Failure| failure.message;
-    let host = Host {
+) -> Result<(Vec<String>, PodSandboxStatus), String> {
+    let config = request.config.clone().unwrap_or_default();
+    let host = host(recording);
+    refuse::sandbox(&config, &request.runtime_handler, &host).map_err(|failure| failure.message)?;
+    let mut sandbox = sandbox(&config, recording)?;
+    if !sandbox.host_network() {
+        sandbox.netns = Some("netns".into());
+    }
+    let effects = plan::make_sandbox(
+        &sandbox,
+        &plan::Surroundings {
+            paths: &Paths::new("state".as_ref()),
+            host: &host,
+            resolv_conf: "",
+            runtime: "orlop-runtime".into(),
+            monitor_cgroups: Vec::new(),
+            sandbox_cgroups: Vec::new(),
+        },
+    );
+    // The record repeats the request, whatever is made of it.
+    let done = effects.iter().filter(|effect| !matches!(effect, Effect::SaveSandbox(_)));
+    Ok((done.map(|effect| format!("{effect:?}")).collect(), report::sandbox(&sandbox)))
+}
+
+fn host(recording: &Recording) -> Host {
+    Host {
         hostname: recording.hostname.clone(),
         capabilities: recording.capabilities.iter().filter_map(|name| spec::capability(name)).collect(),
         swap: recording.swap,
+        hugetlb: recording.hugetlb,
+        cgroup2: recording.cgroup2,
+        selinux: recording.selinux,
         lowest_oom_score_adj: recording.lowest_oom_score_adj,
         ..Host::default()
-    };
-    refuse::sandbox(sandbox, "", &host).map_err(text)?;
-    refuse::container(container, &host).map_err(text)?;
-    let spelled = sandbox.linux.as_ref().map(|linux| linux.cgroup_parent.as_str()).unwrap_or_default();
-    let parent = cgroup_path::parent(spelled, "/").map_err(text)?;
-    let sandbox = Sandbox {
+    }
+}
+
+fn sandbox(config: &PodSandboxConfig, recording: &Recording) -> Result<Sandbox, String> {
+    let spelled = config.linux.as_ref().map(|linux| linux.cgroup_parent.as_str()).unwrap_or_default();
+    let parent = cgroup_path::parent(spelled, "/").map_err(|failure| failure.message)?;
+    Ok(Sandbox {
         format: FORMAT,
         id: recording.sandbox_id.clone(),
-        config: sandbox.clone(),
+        config: config.clone(),
         handler: String::new(),
         phase: SandboxPhase::Ready,
         created_at: 1,
@@ -72,14 +110,32 @@ pub fn translate(
         monitor_pid: 1,
         pause_pid: Some(1),
         torn_down: false,
-    };
+    })
+}
+
+/// The OCI specification as JSON, and the status of the container as it runs.
+pub fn translate(
+    sandbox: &PodSandboxConfig,
+    container: &ContainerConfig,
+    recording: &Recording,
+) -> Result<(String, ContainerStatus), String> {
+    let text = |failure: crate::core::failure::Failure| failure.message;
+    let host = host(recording);
+    refuse::sandbox(sandbox, "", &host).map_err(text)?;
+    refuse::container(container, &host).map_err(text)?;
+    let sandbox = self::sandbox(sandbox, recording)?;
+    let parent = sandbox.cgroup.strip_suffix(&recording.sandbox_id).unwrap_or_default();
     let image = ImageDefaults { cmd: recording.image_cmd.clone(), ..ImageDefaults::default() };
     let accounts = Accounts { passwd: recording.passwd.clone(), group: recording.group.clone() };
     let user = user::resolve(&spec::security(container), "", &accounts).map_err(text)?;
     let sources: Vec<HostMount> = container
         .mounts
         .iter()
-        .map(|mount| HostMount { source: mount.host_path.clone().into(), ..HostMount::default() })
+        .map(|mount| HostMount {
+            source: mount.host_path.clone().into(),
+            shared: recording.shared_mounts,
+            ..HostMount::default()
+        })
         .collect();
     let devices = recording.devices.iter().map(|(path, kind, major, minor, mode)| DeviceNode {
         path: path.clone(),
@@ -91,7 +147,7 @@ pub fn translate(
         gid: 0,
         access: String::new(),
     });
-    let cgroup = format!("{parent}/{}", recording.container_id);
+    let cgroup = format!("{parent}{}", recording.container_id);
     let spec = spec::container(&Inputs {
         sandbox: &sandbox,
         config: container,

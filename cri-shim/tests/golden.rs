@@ -104,6 +104,7 @@ fn recording(container: &Value) -> Recording {
                 (path, kind, number(&device["major"]), number(&device["minor"]), number(&device["fileMode"]))
             })
             .collect(),
+        ..Recording::default()
     }
 }
 

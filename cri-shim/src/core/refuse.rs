@@ -3,8 +3,8 @@
 //! What is implemented and what is inert stands in the table of the test, which knows every field of the protocol.
 
 use api_cri::v1::{
-    ContainerConfig, LinuxContainerSecurityContext, LinuxSandboxSecurityContext, NamespaceMode,
-    PodSandboxConfig, Protocol, SecurityProfile, security_profile::ProfileType,
+    ContainerConfig, ImageSpec, LinuxContainerSecurityContext, LinuxSandboxSecurityContext, NamespaceMode,
+    PodSandboxConfig, Protocol, SeLinuxOption, SecurityProfile, security_profile::ProfileType,
 };
 
 use crate::core::failure::Failure;
@@ -21,7 +21,7 @@ pub(crate) fn sandbox(config: &PodSandboxConfig, handler: &str, host: &Host) -> 
         }
     }
     if !handler.is_empty() {
-        return Err(Failure::invalid(format!("no runtime for {handler:?} is configured")));
+        return Err(Failure::invalid(format!("runtime_handler {handler:?}: no such runtime is configured")));
     }
     if config.windows.is_some() {
         return Err(Failure::refused("config.windows"));
@@ -49,8 +49,12 @@ fn sandbox_security(context: &LinuxSandboxSecurityContext, host: &Host) -> Resul
                 )));
             }
         }
+        if options.pid() == NamespaceMode::Target {
+            return Err(Failure::invalid("namespace_options.pid cannot be TARGET for a sandbox"));
+        }
         user_namespace(options)?;
     }
+    selinux(context.selinux_options.as_ref(), host)?;
     apparmor(context.apparmor.as_ref(), "linux.security_context.apparmor", host)
 }
 
@@ -64,6 +68,14 @@ fn user_namespace(options: &api_cri::v1::NamespaceOption) -> Result<(), Failure>
             other.as_str_name()
         ))),
     }
+}
+
+/// Without SELinux in the kernel there are no labels; with it a label that we do not set must not be promised.
+fn selinux(options: Option<&SeLinuxOption>, host: &Host) -> Result<(), Failure> {
+    if host.selinux && options.is_some_and(|options| *options != SeLinuxOption::default()) {
+        return Err(Failure::refused("linux.security_context.selinux_options on a host with SELinux"));
+    }
+    Ok(())
 }
 
 /// Without AppArmor in the kernel there is nothing to load; with it a profile that we do not load must not be promised.
@@ -90,7 +102,7 @@ pub(crate) fn container(config: &ContainerConfig, host: &Host) -> Result<(), Fai
         return Err(Failure::refused("config.CDI_devices"));
     }
     for (index, mount) in config.mounts.iter().enumerate() {
-        if mount.image.as_ref().is_some_and(|image| !image.image.is_empty()) {
+        if mount.image.as_ref().is_some_and(|image| *image != ImageSpec::default()) {
             return Err(Failure::refused(&format!("config.mounts[{index}].image")));
         }
         if !mount.image_sub_path.is_empty() {
@@ -105,6 +117,7 @@ fn container_security(context: &LinuxContainerSecurityContext, host: &Host) -> R
     if let Some(options) = &context.namespace_options {
         user_namespace(options)?;
     }
+    selinux(context.selinux_options.as_ref(), host)?;
     #[allow(deprecated, reason = "refused, since newer kubelets send the field that replaced it")]
     if !matches!(context.apparmor_profile.as_str(), "" | "runtime/default" | "unconfined") {
         return Err(Failure::refused("linux.security_context.apparmor_profile"));

@@ -47,6 +47,8 @@ pub(crate) fn host(hierarchies: &Hierarchies) -> Host {
         lowest_oom_score_adj: if capabilities.contains(&Capability::SysResource) { None } else { own_score },
         capabilities,
         apparmor: Path::new("/sys/kernel/security/apparmor").exists(),
+        // The filesystem is mounted there by whoever loads a policy.
+        selinux: Path::new("/sys/fs/selinux/enforce").exists(),
     }
 }
 

@@ -9,7 +9,8 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 use serde_json::{Value, json};
 
-fn messages() -> &'static HashMap<String, DescriptorProto> {
+/// All messages of the protocol by their names, those of maps with their owner's before it.
+pub(crate) fn messages() -> &'static HashMap<String, DescriptorProto> {
     static MESSAGES: OnceLock<HashMap<String, DescriptorProto>> = OnceLock::new();
     MESSAGES.get_or_init(|| {
         let files = FileDescriptorSet::decode(api_cri::DESCRIPTORS).unwrap_or_default();

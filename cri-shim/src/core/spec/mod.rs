@@ -64,6 +64,8 @@ pub(crate) struct Host {
     pub lowest_oom_score_adj: Option<i32>,
     /// Whether AppArmor confines here.
     pub apparmor: bool,
+    /// Whether SELinux confines here.
+    pub selinux: bool,
 }
 
 /// The files that a sandbox lends to its containers.
