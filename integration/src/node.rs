@@ -15,7 +15,7 @@ use api_cri::images::ImportRequest;
 use api_cri::images::images_client::ImagesClient;
 use api_cri::v1::{
     ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, ContainerStatusRequest,
-    CreateContainerRequest, ImageSpec, LinuxContainerConfig, LinuxContainerSecurityContext,
+    CreateContainerRequest, ExecSyncRequest, ImageSpec, LinuxContainerConfig, LinuxContainerSecurityContext,
     LinuxPodSandboxConfig, LinuxSandboxSecurityContext, NamespaceMode, NamespaceOption, PodSandboxConfig,
     PodSandboxMetadata, RunPodSandboxRequest, StartContainerRequest,
 };
@@ -202,15 +202,9 @@ impl Node {
         Ok(answer.into_inner().pod_sandbox_id)
     }
 
-    /// Creates a container that runs a shell script.
-    pub fn create(
-        &self,
-        pod: &str,
-        sandbox: &str,
-        name: &str,
-        command: &[&str],
-    ) -> Result<String, TestError> {
-        let config = ContainerConfig {
+    /// The configuration of a container.
+    pub fn container(&self, name: &str, command: &[&str]) -> ContainerConfig {
+        ContainerConfig {
             metadata: Some(ContainerMetadata { name: name.into(), attempt: 0 }),
             image: Some(ImageSpec { image: IMAGE.into(), ..Default::default() }),
             command: command.iter().map(|word| (*word).to_owned()).collect(),
@@ -224,7 +218,27 @@ impl Node {
                 ..Default::default()
             }),
             ..Default::default()
-        };
+        }
+    }
+
+    /// Creates a container.
+    pub fn create(
+        &self,
+        pod: &str,
+        sandbox: &str,
+        name: &str,
+        command: &[&str],
+    ) -> Result<String, TestError> {
+        self.create_from(pod, sandbox, self.container(name, command))
+    }
+
+    /// Creates a container as configured.
+    pub fn create_from(
+        &self,
+        pod: &str,
+        sandbox: &str,
+        config: ContainerConfig,
+    ) -> Result<String, TestError> {
         let request = CreateContainerRequest {
             pod_sandbox_id: sandbox.into(),
             config: Some(config),
@@ -236,6 +250,17 @@ impl Node {
             .block_on(cri.runtime.create_container(request))
             .map_err(|status| self.told(&status))?;
         Ok(answer.into_inner().container_id)
+    }
+
+    /// Runs a command in a container: its exit code, and its two outputs in one.
+    pub fn exec(&self, id: &str, command: &[&str]) -> Result<(i32, String), TestError> {
+        let cmd = command.iter().map(|word| (*word).to_owned()).collect();
+        let request = ExecSyncRequest { container_id: id.into(), cmd, timeout: 10 };
+        let mut cri = self.client()?;
+        let answer =
+            self.runtime.block_on(cri.runtime.exec_sync(request)).map_err(|status| self.told(&status))?;
+        let answer = answer.into_inner();
+        Ok((answer.exit_code, String::from_utf8_lossy(&[answer.stdout, answer.stderr].concat()).into_owned()))
     }
 
     /// Starts a container.

@@ -1,5 +1,7 @@
 //! `orlop cri` as a kubelet sees it: pods and containers through its socket, and what is left when it is killed.
 
+mod calls;
+mod events;
 mod life;
 mod recovery;
 
@@ -25,6 +27,22 @@ const TESTS: &[Test] = &[
         name: "a_crash_after_any_effect_leaves_nothing",
         run: recovery::a_crash_after_any_effect_leaves_nothing,
     },
+    Test {
+        name: "a_device_has_the_place_and_the_permissions_asked_for",
+        run: calls::a_device_has_the_place_and_the_permissions_asked_for,
+    },
+    Test {
+        name: "a_container_joins_the_processes_of_another",
+        run: calls::a_container_joins_the_processes_of_another,
+    },
+    Test { name: "a_masked_program_cannot_be_run", run: calls::a_masked_program_cannot_be_run },
+    Test { name: "limits_change_while_it_runs", run: calls::limits_change_while_it_runs },
+    Test {
+        name: "a_renamed_log_gets_no_more_lines_once_reopened",
+        run: calls::a_renamed_log_gets_no_more_lines_once_reopened,
+    },
+    Test { name: "statistics_count_what_was_used", run: calls::statistics_count_what_was_used },
+    Test { name: "events_tell_every_step", run: events::events_tell_every_step },
 ];
 
 fn main() -> ExitCode {
