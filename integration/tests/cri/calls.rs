@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use api_cri::v1::{
-    ContainerStats, ContainerStatsRequest, Device, LinuxContainerResources, ListContainerStatsRequest,
-    NamespaceMode, NamespaceOption, ReopenContainerLogRequest, UpdateContainerResourcesRequest,
+    CheckpointContainerRequest, ContainerStats, ContainerStatsRequest, Device, LinuxContainerResources,
+    ListContainerStatsRequest, ListPodSandboxMetricsRequest, ListPodSandboxStatsRequest, NamespaceMode,
+    NamespaceOption, PodSandboxStatsRequest, PortForwardRequest, ReopenContainerLogRequest,
+    UpdateContainerResourcesRequest, UpdatePodSandboxResourcesRequest,
 };
 use integration::leftovers;
 use integration::node::Node;
 use integration::process::wait_for;
 use integration::runner::{TestError, TestResult, check, fail};
+use tonic::Code;
 
 use crate::life::remove;
 
@@ -202,4 +205,40 @@ pub(crate) fn statistics_count_what_was_used() -> TestResult {
     let ids: Vec<_> = all.iter().filter_map(|stats| Some(&stats.attributes.as_ref()?.id)).collect();
     check(ids == [&container], || format!("{ids:?}"))?;
     remove(&node, &sandbox)
+}
+
+pub(crate) fn a_call_of_later_is_refused_by_name() -> TestResult {
+    let mut node = Node::new()?;
+    node.start(&[])?;
+    let mut cri = node.client()?;
+    let refusals = node.runtime.block_on(async {
+        let runtime = &mut cri.runtime;
+        [
+            ("PodSandboxStats", runtime.pod_sandbox_stats(PodSandboxStatsRequest::default()).await.err()),
+            (
+                "ListPodSandboxStats",
+                runtime.list_pod_sandbox_stats(ListPodSandboxStatsRequest::default()).await.err(),
+            ),
+            (
+                "CheckpointContainer",
+                runtime.checkpoint_container(CheckpointContainerRequest::default()).await.err(),
+            ),
+            (
+                "UpdatePodSandboxResources",
+                runtime.update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest::default()).await.err(),
+            ),
+            (
+                "ListPodSandboxMetrics",
+                runtime.list_pod_sandbox_metrics(ListPodSandboxMetricsRequest::default()).await.err(),
+            ),
+            ("PortForward", runtime.port_forward(PortForwardRequest::default()).await.err()),
+        ]
+    });
+    for (call, refusal) in refusals {
+        match refusal {
+            Some(status) if status.code() == Code::Unimplemented && status.message().contains(call) => {}
+            other => return fail(format!("{call}: {other:?}")),
+        }
+    }
+    Ok(())
 }

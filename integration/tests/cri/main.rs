@@ -42,6 +42,7 @@ const TESTS: &[Test] = &[
         run: calls::a_renamed_log_gets_no_more_lines_once_reopened,
     },
     Test { name: "statistics_count_what_was_used", run: calls::statistics_count_what_was_used },
+    Test { name: "a_call_of_later_is_refused_by_name", run: calls::a_call_of_later_is_refused_by_name },
     Test { name: "events_tell_every_step", run: events::events_tell_every_step },
 ];
 
