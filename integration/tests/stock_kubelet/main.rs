@@ -13,7 +13,7 @@ use integration::runner::{self, Test, TestResult, check, fail, skip};
 use node::{Containers, StockNode};
 
 const TESTS: &[Test] = &[
-    Test { name: "probes_decide_and_logs_are_read", run: probes_decide_and_logs_are_read },
+    Test { name: "probes_decide_and_a_person_looks_in", run: probes_decide_and_a_person_looks_in },
     Test { name: "a_killed_daemon_is_not_noticed", run: a_killed_daemon_is_not_noticed },
 ];
 
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     runner::main(TESTS)
 }
 
-fn probes_decide_and_logs_are_read() -> TestResult {
+fn probes_decide_and_a_person_looks_in() -> TestResult {
     let Some(node) = start()? else { return skip("ORLOP_STOCK_KUBELET names no kubelet") };
     // The file that the exec probe looks for appears once the container was seen not to be ready.
     wait_for(READY, "probed/exec running and unready", || {
@@ -57,6 +57,12 @@ fn probes_decide_and_logs_are_read() -> TestResult {
         let log = node.get(&format!("https://127.0.0.1:10250/containerLogs/default/{path}"))?;
         check(log == expected, || format!("the log of {path}: {log:?}"))?;
     }
+
+    let query = "command=sh&command=-c&command=echo%20out%3Bexit%203&output=1&error=1";
+    let frames = node.exec_frames("countdown-n/main", query)?;
+    check(frames.contains("\u{1}out\n") && frames.contains(r#""reason":"ExitCode","message":"3""#), || {
+        format!("what exec said: {frames:?}")
+    })?;
 
     // The sidecar ends once the file appears: it alone is started again.
     let before = node.containers()?;

@@ -119,6 +119,25 @@ impl StockNode {
         fail(format!("{url}: {}", String::from_utf8_lossy(&output.stderr)))
     }
 
+    /// What a client of the kubelet's `/exec` gets after the handshake, frames and all.
+    ///
+    /// The kubelet hands this protocol through to the CRI daemon; of the newer one it would make SPDY.
+    pub(crate) fn exec_frames(&self, container: &str, query: &str) -> Result<String, TestError> {
+        let url = format!("https://127.0.0.1:10250/exec/default/{container}?{query}");
+        let mut command = Command::new("curl");
+        command.args(["-sk", "-N", "--http1.1", "--max-time", "20"]);
+        for header in [
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Protocol: v4.channel.k8s.io",
+        ] {
+            command.args(["-H", header]);
+        }
+        Ok(String::from_utf8_lossy(&command.arg(url).output()?.stdout).into_owned())
+    }
+
     /// What the kubelet says of its pods.
     pub(crate) fn containers(&self) -> Result<Containers, TestError> {
         let pods: Value = serde_json::from_str(&self.get("http://127.0.0.1:10255/pods")?)?;
