@@ -226,6 +226,8 @@ impl Engine {
     }
 
     /// Applies limits to a container. Zero means "leave it" in the protocol.
+    ///
+    /// `oom_score_adj`, which a kubelet repeats here, is no limit of the cgroup: processes keep what they were started with.
     pub(crate) async fn update_container(
         &self,
         id: &str,

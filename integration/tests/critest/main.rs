@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use integration::node::Node;
+use integration::node::{Node, machine};
 use integration::process::{Daemon, wait_for};
 use integration::runner::{self, Test, TestError, TestResult, fail, skip};
 
@@ -54,8 +54,16 @@ fn agrees_with_the_ledger() -> TestResult {
         return fail(format!("critest, {}, left no report:\n{text}", output.status));
     };
     let outcomes = Outcome::parse(&report)?;
-    let differences = ledger.differences(&outcomes);
+    let mut differences = ledger.differences(&outcomes);
+    differences
+        .extend(machine(&node)?.into_iter().filter(|line| of_a_pod(line)).map(|l| format!("left: {l}")));
     if differences.is_empty() { Ok(()) } else { fail(differences.join("\n")) }
+}
+
+/// Whether something on the machine is there for a pod: a process, an address, or what carries an id.
+fn of_a_pod(line: &str) -> bool {
+    let has_id = line.split(|digit: char| !digit.is_ascii_hexdigit()).any(|word| word.len() == 64);
+    has_id || line.starts_with("process ") || line.contains("/leases/test/10.")
 }
 
 /// Serves a registry's folder, and makes it the mirror of the public ones.
