@@ -262,7 +262,7 @@ fn clone_init(mut setup: Setup<'_>, container: &Container, ours: &Channel) -> Re
     let plan = setup.plan;
     let flags = plan.new.iter().filter(|kind| **kind != Kind::Cgroup).map(|kind| kind.flag()).sum();
     let folder = setup.entrance.as_ref().and_then(sys::cgroup::Entrance::folder);
-    let folder = folder.map(rustix::io::dup).transpose().during("duplicate", "cgroup")?;
+    let folder = folder.map(|folder| rustix::io::fcntl_dupfd_cloexec(folder, 3)).transpose().during("duplicate", "cgroup")?;
     let take = |setup: &mut Setup<'_>, wanted: Kind| {
         let at = setup.joins.iter().position(|(kind, _)| *kind == wanted)?;
         Some(setup.joins.remove(at).1)

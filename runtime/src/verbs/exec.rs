@@ -189,7 +189,7 @@ fn spawn(
     let init = container.pidfd()?.ok_or_else(|| Error::said("cannot exec in a stopped container"))?;
     let (ours, theirs) = Channel::pair()?;
     let entrance = container.state.cgroup.as_ref().map(sys::cgroup::Cgroup::open).transpose()?;
-    let folder = entrance.as_ref().and_then(Entrance::folder).map(rustix::io::dup).transpose();
+    let folder = entrance.as_ref().and_then(Entrance::folder).map(|folder| rustix::io::fcntl_dupfd_cloexec(folder, 3)).transpose();
     let folder = folder.during("duplicate", "cgroup")?;
     let console = match &options.console_socket {
         Some(path) => Some(console::connect(path)?),
