@@ -9,6 +9,8 @@ use integration::runner::{Test, main as run};
 mod attacks;
 #[path = "runtime/bundle.rs"]
 mod bundle;
+#[path = "runtime/habits.rs"]
+mod habits;
 #[path = "runtime/inside.rs"]
 mod inside;
 #[path = "runtime/life.rs"]
@@ -35,6 +37,14 @@ const TESTS: &[Test] = &[
     Test { name: "limits_of_version_1", run: limits::version_1 },
     Test { name: "version_2", run: limits::version_2 },
     Test { name: "pause_and_update", run: limits::pause_and_update },
+    Test { name: "environment", run: habits::environment },
+    Test { name: "start_container_hooks", run: habits::start_container_hooks },
+    Test { name: "tmpfs_modes", run: habits::tmpfs_modes },
+    Test { name: "mounts_onto_dangling_links", run: habits::mounts_onto_dangling_links },
+    Test { name: "processes_that_outlive_the_init", run: habits::processes_that_outlive_the_init },
+    Test { name: "exec_with_a_process_file", run: habits::exec_with_a_process_file },
+    Test { name: "line_ends_of_a_relayed_terminal", run: habits::line_ends_of_a_relayed_terminal },
+    Test { name: "refusals", run: habits::refusals },
     Test { name: "proc_and_dev_as_symlinks", run: attacks::symlinked_mount_points },
     Test { name: "working_directory_outside", run: attacks::working_directory },
     Test { name: "masks_behind_a_fake_null", run: attacks::fake_null },

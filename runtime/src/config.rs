@@ -42,6 +42,10 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str, path: &Path, process: &str)
     };
     let mut document: Value = serde_json::from_str(text).map_err(json)?;
     let mut warnings = Vec::new();
+    // Others read a process without a user as root's, and so do their callers.
+    if let Some(Value::Object(object)) = document.pointer_mut(process) {
+        object.entry("user").or_insert_with(|| serde_json::json!({"uid": 0, "gid": 0}));
+    }
     let sets = document.pointer_mut(&format!("{process}/capabilities")).and_then(Value::as_object_mut);
     for (set, names) in sets.into_iter().flatten() {
         if let Some(names) = names.as_array_mut() {
@@ -54,10 +58,12 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str, path: &Path, process: &str)
             });
         }
     }
-    if warnings.is_empty() {
-        return Err(json(error));
+    match serde_json::from_value(document) {
+        Ok(value) => Ok(Read { value, warnings }),
+        // The first error has the line, but may be about what was mended.
+        Err(_) if warnings.is_empty() => Err(json(error)),
+        Err(later) => Err(json(later)),
     }
-    Ok(Read { value: serde_json::from_value(document).map_err(json)?, warnings })
 }
 
 #[cfg(test)]
@@ -73,6 +79,12 @@ mod tests {
         let process = read.value.process().as_ref().unwrap();
         let bounding = process.capabilities().as_ref().unwrap().bounding().as_ref().unwrap();
         assert_eq!(bounding.len(), 1);
+    }
+
+    #[test]
+    fn a_process_without_a_user_is_roots() {
+        let read: Read<Process> = parse(r#"{"args":["a"],"cwd":"/"}"#, Path::new("p"), "").unwrap();
+        assert_eq!((read.value.user().uid(), read.value.user().gid()), (0, 0));
     }
 
     #[test]

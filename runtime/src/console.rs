@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use sys::{During, Result};
 
@@ -19,17 +19,37 @@ pub(crate) fn connect(path: &Path) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Sends the master; the text beside it is a name for people.
-pub(crate) fn send(socket: &OwnedFd, master: &OwnedFd) -> Result<()> {
-    crate::channel::send(socket, b"/dev/ptmx", Some(master))
+/// Who gets a process's terminal.
+#[derive(Debug)]
+pub(crate) struct Console {
+    socket: OwnedFd,
+    /// We relay it ourselves.
+    relayed: bool,
 }
 
-/// Sets the size, when one is given.
-pub(crate) fn set_size(master: &OwnedFd, size: Terminal) -> Result<()> {
-    if size == Terminal::default() {
-        return Ok(());
+impl Console {
+    /// The caller's `--console-socket`, or else our own relay's, if there is one.
+    pub(crate) fn new(path: Option<&Path>, relay: Option<OwnedFd>) -> Result<Option<Self>> {
+        Ok(match path {
+            Some(path) => Some(Self { socket: connect(path)?, relayed: false }),
+            None => relay.map(|socket| Self { socket, relayed: true }),
+        })
     }
-    sys::process::set_terminal_size(master, size.width, size.height)
+
+    /// Sets the size, when one is given, and sends the master; the text beside it is a name for people.
+    pub(crate) fn hand_over(self, master: &OwnedFd, size: Terminal) -> Result<()> {
+        if size != Terminal::default() {
+            sys::process::set_terminal_size(master, size.width, size.height)?;
+        }
+        // Our own terminal, where there is one, adds the carriage returns, and a pipe wants none.
+        if self.relayed
+            && let Ok(mut settings) = tcgetattr(master)
+        {
+            settings.output_flags.remove(OutputFlags::ONLCR);
+            let _ = tcsetattr(master, SetArg::TCSANOW, &settings);
+        }
+        crate::channel::send(&self.socket, b"/dev/ptmx", Some(master))
+    }
 }
 
 /// Takes the master that the process sent; `None` when it has no terminal and closed the socket.
@@ -47,6 +67,7 @@ impl Raw {
         let Ok(old) = tcgetattr(&stdin) else { return Self(None) };
         let mut raw = old.clone();
         cfmakeraw(&mut raw);
+        raw.output_flags.insert(OutputFlags::OPOST);
         let _ = tcsetattr(&stdin, SetArg::TCSANOW, &raw);
         Self(Some(old))
     }

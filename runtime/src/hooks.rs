@@ -11,20 +11,25 @@ use crate::error::{Error, Result};
 
 /// Runs hooks one after the other and stops at the first that fails.
 pub(crate) fn run(kind: &str, hooks: &[Hook], state: &str) -> Result<()> {
+    run_with(kind, hooks, state, &[])
+}
+
+/// Like [`run`]; hooks that name no environment get this one.
+pub(crate) fn run_with(kind: &str, hooks: &[Hook], state: &str, environment: &[String]) -> Result<()> {
     for (number, hook) in hooks.iter().enumerate() {
-        run_one(hook, state)
+        run_one(hook, state, environment)
             .map_err(|reason| Error::said(format!("error running {kind} hook #{number}: {reason}")))?;
     }
     Ok(())
 }
 
-fn run_one(hook: &Hook, state: &str) -> Result<(), String> {
+fn run_one(hook: &Hook, state: &str, environment: &[String]) -> Result<(), String> {
     let mut command = Command::new(hook.path());
     if let Some((name, args)) = hook.args().as_deref().and_then(<[String]>::split_first) {
         command.arg0(name).args(args);
     }
     command.env_clear();
-    for variable in hook.env().iter().flatten() {
+    for variable in hook.env().as_deref().unwrap_or(environment) {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
         command.env(name, value);
     }

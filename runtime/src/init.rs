@@ -17,9 +17,10 @@ use sys::namespace::{self, Kind};
 use sys::{During, process as kernel};
 
 use crate::channel::{Channel, Message};
+use crate::console::Console;
 use crate::error::{Error, Result, Stage};
+use crate::hooks;
 use crate::plan::Plan;
-use crate::{console, hooks};
 
 /// Everything that the init needs and that only the runtime could open.
 #[derive(Debug)]
@@ -41,15 +42,13 @@ pub(crate) struct Setup<'a> {
     /// Namespaces to join.
     pub(crate) joins: Vec<(Kind, OwnedFd)>,
     /// Who gets the terminal's master.
-    pub(crate) console: Option<OwnedFd>,
+    pub(crate) console: Option<Console>,
     /// On which `start` says go.
     pub(crate) start: OwnedFd,
     /// On which we say why the program could not be executed.
     pub(crate) started: OwnedFd,
     /// The state, for hooks.
     pub(crate) state: String,
-    /// `--no-pivot`.
-    pub(crate) no_pivot: bool,
     /// The name of a new session keyring.
     pub(crate) keyring: Option<String>,
     /// How many descriptors from 3 on the program gets.
@@ -80,6 +79,7 @@ fn steps(mut setup: Setup<'_>) -> Result<()> {
     if let Some(entrance) = setup.entrance.take() {
         entrance.enter()?;
     }
+    kernel::reset_cpu_affinity();
     let new: u64 = plan.new.iter().filter(|kind| **kind == Kind::Cgroup).map(|kind| kind.flag()).sum();
     if new != 0 {
         // Not before the cgroup was entered: the namespace's root is where its maker is.
@@ -118,11 +118,10 @@ fn steps(mut setup: Setup<'_>) -> Result<()> {
     let terminal = match &plan.process.terminal {
         Some(size) => {
             let (master, slave) = sys::process::open_terminal(&root)?;
-            console::set_size(&master, *size)?;
             rootfs::mount_console(&root, &slave)?;
-            let socket =
+            let console =
                 setup.console.take().ok_or_else(|| Error::said("a terminal needs a console socket"))?;
-            console::send(&socket, &master)?;
+            console.hand_over(&master, *size)?;
             Some(slave)
         }
         None => None,
@@ -146,8 +145,9 @@ fn steps(mut setup: Setup<'_>) -> Result<()> {
         .with_sockets(setup.listen);
     setup.channel.send(&Message::Ready)?;
 
-    let Setup { channel, start, started, state, preserve, .. } = setup;
-    drop(channel);
+    let Setup { channel, start, started, state, preserve, nodes, rootfs, .. } = setup;
+    // What waits for the start holds no more of the host than its own two pipes.
+    drop((channel, nodes, rootfs));
     let filter =
         plan.seccomp.as_ref().filter(|filter| plan.process.no_new_privileges && filter.listener.is_none());
     let hooks = Last { hooks: &plan.hooks.start_container, state: &state };
@@ -172,8 +172,16 @@ fn wait_and_execute(
 ) -> Result<()> {
     let mut byte = [0];
     while rustix::io::read(start, &mut byte).during("wait for", "start")? == 0 {}
-    hooks::run("startContainer", last.hooks, last.state)?;
-    program.execute(filter, preserve)
+    // The hooks are the container's, and get no further than its program.
+    if let Some(filter) = filter {
+        kernel::load_seccomp(&filter.program, filter.flags)?;
+    }
+    if !last.hooks.is_empty() {
+        // The specification is silent; programs rely on what runc does: these see the program's environment.
+        let environment: Vec<String> = program.environment().map(std::borrow::Cow::into_owned).collect();
+        hooks::run_with("startContainer", last.hooks, last.state, &environment)?;
+    }
+    program.execute(preserve)
 }
 
 fn wait_for_go(channel: &Channel) -> Result<()> {

@@ -4,12 +4,13 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
-use sys::cgroup::{Cgroup, Hierarchies};
+use sys::cgroup::{Cgroup, Hierarchies, Version};
 use sys::namespace::Kind;
 use sys::process::{Child, Clone};
 use sys::{During, mount};
 
 use crate::channel::{Channel, Message};
+use crate::console::Console;
 use crate::error::{Error, Result, Stage};
 use crate::init::devices::Nodes;
 use crate::init::rootfs::{Source, apply_attributes};
@@ -30,8 +31,6 @@ pub(crate) struct Options {
     pub(crate) pidfd_socket: Option<PathBuf>,
     /// Where the pid is written.
     pub(crate) pid_file: Option<PathBuf>,
-    /// `--no-pivot`.
-    pub(crate) no_pivot: bool,
     /// `--no-new-keyring`.
     pub(crate) no_new_keyring: bool,
     /// Descriptors for the program, beside those of socket activation.
@@ -131,6 +130,7 @@ fn make(
         namespaces: plan.new.iter().copied().chain(plan.join.iter().map(|(kind, _)| *kind)).collect(),
         user_namespace: plan.has_user_namespace(),
         mappings: plan.mappings.clone(),
+        personality: plan.personality,
         own_pid_namespace: plan.new.contains(&Kind::Pid),
         poststart: plan.hooks.poststart.clone(),
         poststop: plan.hooks.poststop.clone(),
@@ -140,10 +140,7 @@ fn make(
     if let Some(filter) = &plan.seccomp {
         filter.save(&folder)?;
     }
-    let console = match (&options.console_socket, terminal) {
-        (Some(path), _) => Some(console::connect(path)?),
-        (None, terminal) => terminal,
-    };
+    let console = Console::new(options.console_socket.as_deref(), terminal)?;
     let setup = Setup {
         plan,
         channel: theirs,
@@ -157,7 +154,6 @@ fn make(
         start: start?,
         started: started?,
         state: String::new(),
-        no_pivot: options.no_pivot,
         keyring: (!options.no_new_keyring).then(|| format!("_ses.{id}")),
         preserve: options.preserve + options.listen,
         listen: options.listen,
@@ -185,6 +181,9 @@ fn make(
 
 fn make_cgroup(plan: &Plan, undo: &mut Undo) -> Result<Cgroup> {
     let cgroup = Cgroup::new(&Hierarchies::discover()?, &plan.cgroup);
+    if cgroup.version == Version::V1 && plan.resources.unified().as_ref().is_some_and(|map| !map.is_empty()) {
+        return Err(Error::refused("linux.resources.unified", "is for cgroup version 2, this machine has 1"));
+    }
     let occupants = cgroup.occupants()?;
     if occupants > 0 {
         return Err(Error::said(format!("container's cgroup is not empty: {occupants} process(es) found")));
@@ -262,7 +261,10 @@ fn clone_init(mut setup: Setup<'_>, container: &Container, ours: &Channel) -> Re
     let plan = setup.plan;
     let flags = plan.new.iter().filter(|kind| **kind != Kind::Cgroup).map(|kind| kind.flag()).sum();
     let folder = setup.entrance.as_ref().and_then(sys::cgroup::Entrance::folder);
-    let folder = folder.map(|folder| rustix::io::fcntl_dupfd_cloexec(folder, 3)).transpose().during("duplicate", "cgroup")?;
+    let folder = folder
+        .map(|folder| rustix::io::fcntl_dupfd_cloexec(folder, 3))
+        .transpose()
+        .during("duplicate", "cgroup")?;
     let take = |setup: &mut Setup<'_>, wanted: Kind| {
         let at = setup.joins.iter().position(|(kind, _)| *kind == wanted)?;
         Some(setup.joins.remove(at).1)

@@ -188,8 +188,8 @@ impl Plan {
                 .transpose()?,
             mounts: mounts?,
             devices: devices(linux)?,
-            masked: linux.masked_paths().iter().flatten().map(PathBuf::from).collect(),
-            read_only: linux.readonly_paths().iter().flatten().map(PathBuf::from).collect(),
+            masked: paths(linux.masked_paths()),
+            read_only: paths(linux.readonly_paths()),
             hostname,
             domainname,
             sysctls: sysctls.collect::<Result<_>>()?,
@@ -233,6 +233,12 @@ impl Plan {
     fn has(&self, kind: Kind) -> bool {
         self.new.contains(&kind) || self.join.iter().any(|(have, _)| *have == kind)
     }
+}
+
+/// Each once: a second cover over the first hides nothing more.
+fn paths(list: &Option<Vec<String>>) -> Vec<PathBuf> {
+    let mut seen = std::collections::HashSet::new();
+    list.iter().flatten().map(PathBuf::from).filter(|path| seen.insert(path.clone())).collect()
 }
 
 fn check_version(version: &str) -> Result<()> {

@@ -69,6 +69,9 @@ pub(crate) struct State {
     pub(crate) user_namespace: bool,
     /// Ids of the user namespace, when the container made one.
     pub(crate) mappings: Option<(Vec<LinuxIdMapping>, Vec<LinuxIdMapping>)>,
+    /// The execution domain (personality(2)).
+    #[serde(default)]
+    pub(crate) personality: Option<u32>,
     /// Whether the PID namespace dies with the init.
     pub(crate) own_pid_namespace: bool,
     /// Run by `start`.

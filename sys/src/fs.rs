@@ -6,7 +6,8 @@
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -87,8 +88,8 @@ impl Root {
                     if *links > MAX_LINKS {
                         return Err(Error::new("mkdir", path.display(), Errno::LOOP));
                     }
-                    let link = PathBuf::from(OsStr::new(link.to_str().unwrap_or_default()));
-                    return self.make_dir_all_counted(&parent.join(link), mode, links);
+                    let target = parent.join(OsStr::from_bytes(link.as_bytes()));
+                    return self.make_dir_all_counted(&target, mode, links);
                 }
             }
             Err(errno) => return Err(Error::new("mkdir", path.display(), errno)),
@@ -98,7 +99,14 @@ impl Root {
     }
 
     /// Makes an empty file, and the folders above it, unless something is there; returns what is there.
+    ///
+    /// A symlink to what does not exist is followed, inside the root: images have `/etc/resolv.conf` as one into
+    /// `/run`.
     pub fn make_file(&self, path: &Path, mode: Mode) -> Result<OwnedFd> {
+        self.make_file_counted(path, mode, &mut 0)
+    }
+
+    fn make_file_counted(&self, path: &Path, mode: Mode, links: &mut usize) -> Result<OwnedFd> {
         match self.resolve(path) {
             Err(error) if error.errno == Errno::NOENT => {}
             result => return result,
@@ -106,10 +114,22 @@ impl Root {
         let Some((parent, name)) = split(path) else {
             return Err(Error::new("create", path.display(), Errno::INVAL));
         };
-        let folder = self.make_dir_all(parent, Mode::from_raw_mode(0o755))?;
+        let folder = self.make_dir_all_counted(parent, Mode::from_raw_mode(0o755), links)?;
         let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // A dangling symlink is refused (ELOOP): the kernel would create its target outside of any check.
-        drop(rustix::fs::openat(&folder, name, flags, mode).during("create", path.display())?);
+        match rustix::fs::openat(&folder, name, flags, mode) {
+            Ok(_) => {}
+            // Its target must not be left to the kernel, which would look for it outside of the root.
+            Err(Errno::LOOP) => {
+                *links += 1;
+                if *links > MAX_LINKS {
+                    return Err(Error::new("create", path.display(), Errno::LOOP));
+                }
+                let link =
+                    rustix::fs::readlinkat(&folder, name, Vec::new()).during("readlink", path.display())?;
+                return self.make_file_counted(&parent.join(OsStr::from_bytes(link.as_bytes())), mode, links);
+            }
+            Err(errno) => return Err(Error::new("create", path.display(), errno)),
+        }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(&folder, name, flags, Mode::empty()).during("open", path.display())
     }
@@ -200,11 +220,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_not_created_through_a_dangling_symlink() {
+    fn a_file_is_created_through_a_dangling_symlink_inside() {
         let (folder, root) = root();
-        symlink("/outside", folder.path().join("f")).unwrap();
-        let error = root.make_file(Path::new("/f"), Mode::from_raw_mode(0o644)).unwrap_err();
-        assert_eq!(error.errno, Errno::LOOP);
+        let target = folder.path().join("run/deep/file");
+        for (name, link) in [("absolute", "/run/deep/file"), ("up", "../../../run/deep/file")] {
+            symlink(link, folder.path().join(name)).unwrap();
+            root.make_file(&Path::new("/").join(name), Mode::from_raw_mode(0o644)).unwrap();
+            assert!(target.is_file(), "{name}");
+            std::fs::remove_file(&target).unwrap();
+        }
+        assert!(!Path::new("/run/deep").exists());
+        symlink("circle", folder.path().join("circle")).unwrap();
+        assert!(root.make_file(Path::new("/circle"), Mode::from_raw_mode(0o644)).is_err());
     }
 
     #[test]

@@ -127,14 +127,6 @@ pub fn pivot_root(root: impl AsFd) -> Result<()> {
     rustix::process::chdir(c"/").during("chdir", "/")
 }
 
-/// `--no-pivot`: moves the folder over `/` and changes the root, for an initramfs, which cannot pivot.
-pub fn move_root(root: impl AsFd) -> Result<()> {
-    rustix::process::fchdir(root).during("fchdir", "rootfs")?;
-    rustix::mount::mount_move(c".", c"/").during("move mount", "rootfs")?;
-    rustix::process::chroot(c".").during("chroot", "rootfs")?;
-    rustix::process::chdir(c"/").during("chdir", "/")
-}
-
 fn last() -> Errno {
     crate::error::errno_of(&std::io::Error::last_os_error())
 }

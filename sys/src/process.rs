@@ -211,6 +211,13 @@ pub fn join_new_keyring(name: &CString) -> Result<(), Errno> {
     if result >= 0 { Ok(()) } else { Err(last()) }
 }
 
+/// Lets this thread run on every CPU of its cpuset, whatever it inherited. Best effort, as nothing breaks without.
+pub fn reset_cpu_affinity() {
+    let mut all = rustix::thread::CpuSet::new();
+    (0..rustix::thread::CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
+    let _ = rustix::thread::sched_setaffinity(None, &all);
+}
+
 /// Sets the execution domain (personality(2)).
 pub fn set_personality(domain: u32) -> Result<(), Errno> {
     // SAFETY: personality takes no pointers.

@@ -32,13 +32,15 @@ impl Program {
         self
     }
 
+    /// `NAME=value` of what it will run with.
+    pub(crate) fn environment(&self) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
+        self.env.iter().map(|entry| entry.to_string_lossy())
+    }
+
     /// Executes it; returns only with the reason why not.
-    pub(crate) fn execute(&self, filter: Option<&Filter>, preserve: u32) -> Result<()> {
+    pub(crate) fn execute(&self, preserve: u32) -> Result<()> {
         for fd in 3..3 + preserve.cast_signed() {
             kernel::keep_on_exec(fd).during("preserve", fd)?;
-        }
-        if let Some(filter) = filter {
-            kernel::load_seccomp(&filter.program, filter.flags)?;
         }
         let errno = kernel::execute(&self.path, &self.args, &self.env);
         Err(Error::said(format!("exec {}: {}", self.path.to_string_lossy(), sys::error::text(errno))))
@@ -158,7 +160,8 @@ pub(crate) fn become_it(
     rustix::process::umask(Mode::from_raw_mode(plan.umask));
     let path = find(plan)?;
     let mut env = plan.env.clone();
-    if plan.variable("HOME").is_none() {
+    if plan.variable("HOME").is_none_or(str::is_empty) {
+        env.retain(|entry| entry != "HOME=");
         env.push(format!("HOME={}", home(plan.uid)));
     }
     Ok(Program {

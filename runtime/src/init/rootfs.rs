@@ -63,17 +63,19 @@ fn mount_one(root: &Root, entry: &MountPlan, source: Option<Source>, setup: &Set
         (MountKind::Bind { .. }, None) => Err(Error::said("the source was not opened")),
         (MountKind::Cgroup, _) => cgroups::mount_view(root, entry, setup),
         (MountKind::New(kind), _) => {
+            let existed = root.resolve(&entry.destination).is_ok();
             let target = if matches!(kind.as_str(), "proc" | "sysfs") {
                 ordinary(root, &entry.destination)?
             } else {
                 target(root, &entry.destination, true)?
             };
+            let inherited = if existed { inherited_mode(entry, kind, &target)? } else { String::new() };
             let saved =
                 if entry.copy_up { Some(super::rootfs::Kept::open(root, &entry.destination)?) } else { None };
             // A read-only /dev is made so when its nodes are there.
             let later = entry.destination == Path::new("/dev") || entry.copy_up;
             let flags = if later { entry.flags & !libc::MS_RDONLY } else { entry.flags };
-            mount_new(entry, kind, flags, &target)?;
+            mount_new(entry, kind, flags, &inherited, &target)?;
             if let Some(saved) = saved {
                 saved.copy_into(&root.open_at(
                     &entry.destination,
@@ -89,10 +91,19 @@ fn mount_one(root: &Root, entry: &MountPlan, source: Option<Source>, setup: &Set
     }
 }
 
-fn mount_new(entry: &MountPlan, kind: &str, flags: u64, target: &OwnedFd) -> Result<()> {
+/// A tmpfs looks like the folder that it covers, unless its options say otherwise.
+fn inherited_mode(entry: &MountPlan, kind: &str, target: &OwnedFd) -> Result<String> {
+    if kind != "tmpfs" || entry.data.split(',').any(|option| option.starts_with("mode=")) {
+        return Ok(String::new());
+    }
+    let mode = sys::fs::stat(target)?.st_mode & 0o7777;
+    Ok(format!("{}mode={mode:o}", if entry.data.is_empty() { "" } else { "," }))
+}
+
+fn mount_new(entry: &MountPlan, kind: &str, flags: u64, more: &str, target: &OwnedFd) -> Result<()> {
     let string = |bytes: &[u8]| CString::new(bytes).during_nul(entry);
     let (source, fstype) = (string(entry.source.as_os_str().as_bytes())?, string(kind.as_bytes())?);
-    let data = string(entry.data.as_bytes())?;
+    let data = string(format!("{}{more}", entry.data).as_bytes())?;
     Ok(mount::mount_on(&source, target, &fstype, flags, &data).during("mount", kind)?)
 }
 
@@ -247,11 +258,7 @@ fn read_only(root: &Root, path: &Path) -> Result<()> {
 
 /// Makes the root the only one there is.
 pub(crate) fn enter(root: Root, setup: &Setup<'_>) -> Result<()> {
-    if setup.no_pivot {
-        mount::move_root(&root)?
-    } else {
-        mount::pivot_root(&root)?
-    }
+    mount::pivot_root(&root)?;
     if let Some(flags) = setup.plan.root_propagation {
         mount::set_propagation(Path::new("/"), flags)?;
     }

@@ -60,7 +60,7 @@ impl ProcessPlan {
         if args.is_empty() || args[0].is_empty() {
             return Err(Error::refused("process.args", "must not be empty"));
         }
-        let env = process.env().clone().unwrap_or_default();
+        let env = last_of_each(process.env().clone().unwrap_or_default());
         if args.iter().chain(&env).any(|text| text.contains('\0')) {
             return Err(Error::refused("process", "args and env must not contain NUL"));
         }
@@ -113,8 +113,17 @@ impl ProcessPlan {
 
     /// A variable of its environment.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
-        self.env.iter().rev().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='))
+        self.env.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='))
     }
+}
+
+/// Each variable once, with the value that was given last: programs disagree on which of two they see.
+fn last_of_each(env: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
+    let mut kept: Vec<String> = env.into_iter().rev().filter(|entry| seen.insert(name(entry))).collect();
+    kept.reverse();
+    kept
 }
 
 fn capabilities(process: &Process) -> Capabilities {

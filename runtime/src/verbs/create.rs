@@ -44,6 +44,11 @@ pub(super) fn options(args: &Args, detached: bool) -> Result<Options> {
     if preserve.saturating_add(listen) > 1 << 16 {
         return Err(Error::Usage("too many descriptors to preserve".to_owned()));
     }
+    if args.has("no-pivot") {
+        return Err(Error::Usage(
+            "--no-pivot is not implemented: the root is always changed by pivot_root".to_owned(),
+        ));
+    }
     fork::close_inherited(preserve + listen)?;
     let path = |name| args.text(name).filter(|path| !path.is_empty()).map(absolute).transpose();
     Ok(Options {
@@ -54,7 +59,6 @@ pub(super) fn options(args: &Args, detached: bool) -> Result<Options> {
         console_socket: path("console-socket")?,
         pidfd_socket: path("pidfd-socket")?,
         pid_file: path("pid-file")?,
-        no_pivot: args.has("no-pivot"),
         no_new_keyring: args.has("no-new-keyring"),
         preserve,
         listen,

@@ -13,6 +13,7 @@ use sys::process::{Child, Clone};
 use super::{Context, Verb, create};
 use crate::channel::{Channel, Message};
 use crate::cli::{Args, switch, value};
+use crate::console::Console;
 use crate::error::{Error, Result, Stage};
 use crate::init::process::{self, Labels};
 use crate::launch::{self, Options};
@@ -60,6 +61,10 @@ fn run(context: &Context, args: &Args) -> Result<u8> {
         return Err(Error::Usage("--cgroup is not implemented".to_owned()));
     }
     let detached = args.has("detach");
+    // Before the descriptors are closed, since the file may be one of them (`/dev/fd/N`); but not before we are
+    // executed again, since it may be a pipe.
+    crate::exe::protect()?;
+    let given = args.text("process").map(|path| config::read_process(Path::new(path))).transpose()?;
     let options = create::options(args, detached)?;
     let container = context.store.load(id)?;
     match container.status()? {
@@ -69,9 +74,8 @@ fn run(context: &Context, args: &Args) -> Result<u8> {
         }
         _ => {}
     }
-    let process = match args.text("process") {
-        Some(path) => {
-            let read = config::read_process(Path::new(path))?;
+    let process = match given {
+        Some(read) => {
             read.warnings.iter().for_each(|warning| context.log.warn(warning));
             read.value
         }
@@ -174,7 +178,7 @@ struct Entry<'a> {
     channel: Channel,
     init: OwnedFd,
     entrance: Option<Entrance>,
-    console: Option<OwnedFd>,
+    console: Option<Console>,
     filter: Option<Filter>,
     preserve: u32,
 }
@@ -189,12 +193,13 @@ fn spawn(
     let init = container.pidfd()?.ok_or_else(|| Error::said("cannot exec in a stopped container"))?;
     let (ours, theirs) = Channel::pair()?;
     let entrance = container.state.cgroup.as_ref().map(sys::cgroup::Cgroup::open).transpose()?;
-    let folder = entrance.as_ref().and_then(Entrance::folder).map(|folder| rustix::io::fcntl_dupfd_cloexec(folder, 3)).transpose();
+    let folder = entrance
+        .as_ref()
+        .and_then(Entrance::folder)
+        .map(|folder| rustix::io::fcntl_dupfd_cloexec(folder, 3))
+        .transpose();
     let folder = folder.during("duplicate", "cgroup")?;
-    let console = match &options.console_socket {
-        Some(path) => Some(console::connect(path)?),
-        None => terminal,
-    };
+    let console = Console::new(options.console_socket.as_deref(), terminal)?;
     let has_pid = container.state.namespaces.contains(&Kind::Pid);
     let own = rustix::fs::open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let own = own.during("open", "pid namespace")?;
@@ -265,6 +270,7 @@ fn enter(mut entry: Entry<'_>) -> Result<()> {
     if let Some(entrance) = entry.entrance.take() {
         entrance.enter()?;
     }
+    sys::process::reset_cpu_affinity();
     for &(resource, soft, hard) in &plan.limits {
         sys::process::set_limit(0, resource, soft, hard)
             .during("set limit", format_args!("{resource:?} to {soft}:{hard}"))?;
@@ -279,14 +285,16 @@ fn enter(mut entry: Entry<'_>) -> Result<()> {
         sys::process::become_user(0, 0, None).stage("becoming root of the user namespace")?;
     }
     rustix::process::setsid().during("setsid", "exec")?;
+    if let Some(domain) = state.personality {
+        sys::process::set_personality(domain).during("personality", domain)?;
+    }
     match &plan.terminal {
         Some(size) => {
             let root = sys::fs::Root::open(Path::new("/"))?;
             let (master, slave) = sys::process::open_terminal(&root)?;
-            console::set_size(&master, *size)?;
-            let socket =
+            let console =
                 entry.console.take().ok_or_else(|| Error::said("a terminal needs a console socket"))?;
-            console::send(&socket, &master)?;
+            console.hand_over(&master, *size)?;
             process::take_terminal(slave, plan.uid)?;
         }
         None => process::own_streams(plan.uid),
@@ -294,7 +302,10 @@ fn enter(mut entry: Entry<'_>) -> Result<()> {
     let filter = entry.filter.as_ref();
     let program = process::become_it(plan, filter, labels, &entry.channel)?;
     entry.channel.send(&Message::Ready)?;
-    program.execute(filter.filter(|_| plan.no_new_privileges), entry.preserve)
+    if let Some(filter) = filter.filter(|_| plan.no_new_privileges) {
+        sys::process::load_seccomp(&filter.program, filter.flags)?;
+    }
+    program.execute(entry.preserve)
 }
 
 #[cfg(test)]

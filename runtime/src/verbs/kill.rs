@@ -39,11 +39,13 @@ fn run(context: &Context, args: &Args) -> Result<u8> {
 
 /// Signals the init; with SIGKILL and a shared PID namespace all the others too, since they would outlive it.
 pub(super) fn signal_init(container: &Container, signal: i32) -> Result<()> {
-    let Some(pidfd) = container.pidfd()? else {
-        return Err(Error::said("container not running"));
+    let sent = match container.pidfd()? {
+        Some(pidfd) => sys::process::send_signal(&pidfd, signal),
+        None => Err(Errno::SRCH),
     };
-    match sys::process::send_signal(&pidfd, signal) {
+    match sent {
         Ok(()) => {}
+        Err(Errno::SRCH) if signal == libc::SIGKILL && outlived(container)? => {}
         Err(Errno::SRCH) => return Err(Error::said("container not running")),
         Err(errno) => return Err(sys::Error::new("kill", container.state.pid, errno).into()),
     }
@@ -59,6 +61,14 @@ pub(super) fn signal_init(container: &Container, signal: i32) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether processes are left although the init is gone, as can be without a PID namespace of their own.
+fn outlived(container: &Container) -> Result<bool> {
+    Ok(match &container.state.cgroup {
+        Some(cgroup) if !container.state.own_pid_namespace => !cgroup.processes()?.is_empty(),
+        _ => false,
+    })
 }
 
 /// A number or a name, with or without `SIG`, in any case.

@@ -1,6 +1,7 @@
 //! `spec`: writes a config.json to start from.
 
 use serde_json::{Value, json};
+use sys::cgroup::Version;
 
 use super::{Context, Verb, absolute, create, features::SPECIFICATION};
 use crate::cli::{Args, switch};
@@ -22,16 +23,20 @@ fn run(_: &Context, args: &Args) -> Result<u8> {
     if path.exists() {
         return Err(Error::said(format!("File {} exists. Remove it first", path.display())));
     }
-    let text = serde_json::to_string_pretty(&template(args.has("rootless"))).unwrap_or_default();
+    let version = sys::cgroup::Hierarchies::discover()?.version;
+    let text = serde_json::to_string_pretty(&template(args.has("rootless"), version)).unwrap_or_default();
     std::fs::write(&path, text + "\n")
         .map_err(|error| sys::Error::new("write", path.display(), sys::error::errno_of(&error)))?;
     Ok(0)
 }
 
-fn template(rootless: bool) -> Value {
+fn template(rootless: bool, version: Version) -> Value {
     let capabilities = json!(["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
     let mount = |destination: &str, kind: &str, source: &str, options: &[&str]| json!({"destination": destination, "type": kind, "source": source, "options": options});
-    let mut namespaces = vec!["pid", "network", "ipc", "uts", "mount", "cgroup"];
+    let mut namespaces = vec!["pid", "network", "ipc", "uts", "mount"];
+    if version == Version::V2 {
+        namespaces.push("cgroup");
+    }
     let pts: &[&str] = if rootless {
         &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
     } else {

@@ -117,8 +117,13 @@ fn apply_cpu(path: &Path, cpu: &LinuxCpu) -> Result<()> {
     } else {
         write_some(path, "cpu.cfs_quota_us", quota)?;
     }
-    write_some(path, "cpu.rt_period_us", cpu.realtime_period().filter(|&value| value != 0))?;
+    let period = || write_some(path, "cpu.rt_period_us", cpu.realtime_period().filter(|&value| value != 0));
+    // The runtime has to fit into the period at every moment: a shorter period comes after its runtime.
+    let early = period();
     write_some(path, "cpu.rt_runtime_us", cpu.realtime_runtime().filter(|&value| value != 0))?;
+    if early.is_err() {
+        period()?;
+    }
     write_some(path, "cpu.idle", cpu.idle())
 }
 
