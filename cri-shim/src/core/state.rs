@@ -175,8 +175,12 @@ impl State {
         }
     }
 
-    /// The statuses of a sandbox's containers.
+    /// The statuses of a sandbox's containers, the newest first: a kubelet that lives on events takes the first of a
+    /// name for the present one, and would create a restarted container again.
     pub(crate) fn statuses(&self, sandbox: &str) -> Vec<api_cri::v1::ContainerStatus> {
-        self.containers().filter(|container| container.sandbox == sandbox).map(report::container).collect()
+        let mut containers: Vec<_> =
+            self.containers().filter(|container| container.sandbox == sandbox).collect();
+        containers.sort_by_key(|container| std::cmp::Reverse(container.created_at));
+        containers.into_iter().map(report::container).collect()
     }
 }

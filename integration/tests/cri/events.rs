@@ -56,6 +56,20 @@ pub(crate) fn events_tell_every_step() -> TestResult {
         format!("{status:?}")
     })?;
 
+    // Ids are random: two more leave little room for their being in the right order by chance.
+    let second = node.create("events", &sandbox, "d", &["true"])?;
+    next(&node, &mut events, Created, &second)?;
+    let third = node.create("events", &sandbox, "e", &["true"])?;
+    let statuses = next(&node, &mut events, Created, &third)?.containers_statuses;
+    let ids: Vec<_> = statuses.iter().map(|status| &status.id).collect();
+    check(ids == [&third, &second, &container], || format!("not the newest first: {statuses:#?}"))?;
+    for id in [&third, &second] {
+        let request = RemoveContainerRequest { container_id: id.clone() };
+        node.runtime.block_on(cri.runtime.remove_container(request))?;
+        next(&node, &mut events, Stopped, id)?;
+        next(&node, &mut events, Deleted, id)?;
+    }
+
     let request = RemoveContainerRequest { container_id: container.clone() };
     node.runtime.block_on(cri.runtime.remove_container(request))?;
     next(&node, &mut events, Deleted, &container)?;
