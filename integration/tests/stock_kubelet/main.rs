@@ -15,6 +15,7 @@ use node::{Containers, StockNode};
 const TESTS: &[Test] = &[
     Test { name: "probes_decide_and_a_person_looks_in", run: probes_decide_and_a_person_looks_in },
     Test { name: "a_killed_daemon_is_not_noticed", run: a_killed_daemon_is_not_noticed },
+    Test { name: "events_instead_of_lists_restart_once", run: events_instead_of_lists_restart_once },
 ];
 
 /// What a pod may take on a busy machine. The kubelet looks at its runtime once a second.
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn probes_decide_and_a_person_looks_in() -> TestResult {
-    let Some(node) = start()? else { return skip("ORLOP_STOCK_KUBELET names no kubelet") };
+    let Some(node) = start(&[])? else { return skip("ORLOP_STOCK_KUBELET names no kubelet") };
     // The file that the exec probe looks for appears once the container was seen not to be ready.
     wait_for(READY, "probed/exec running and unready", || {
         Ok(node.containers()?.get("probed/exec").filter(|state| state.running && !state.ready).cloned())
@@ -79,7 +80,7 @@ fn probes_decide_and_a_person_looks_in() -> TestResult {
 }
 
 fn a_killed_daemon_is_not_noticed() -> TestResult {
-    let Some(mut node) = start()? else { return skip("ORLOP_STOCK_KUBELET names no kubelet") };
+    let Some(mut node) = start(&[])? else { return skip("ORLOP_STOCK_KUBELET names no kubelet") };
     wait_for(READY, "probed/exec running", || {
         Ok(node.containers()?.get("probed/exec").filter(|state| state.running).cloned())
     })?;
@@ -105,10 +106,20 @@ fn a_killed_daemon_is_not_noticed() -> TestResult {
     node.remove_pods()
 }
 
+/// With this gate the kubelet lives on GetContainerEvents and takes the pod's containers from PodSandboxStatus.
+fn events_instead_of_lists_restart_once() -> TestResult {
+    let Some(node) = start(&["EventedPLEG"])? else { return skip("ORLOP_STOCK_KUBELET names no kubelet") };
+    wait_for(READY, "a second restart of sick/c", || {
+        Ok(node.containers()?.get("sick/c").filter(|state| state.restarts >= 2).cloned())
+    })?;
+    let log = node.log();
+    check(!log.contains("CreateContainerError"), || format!("a container was created twice:\n{log}"))
+}
+
 /// The machine with the kubelet and all manifests; `None` when there is no kubelet.
-fn start() -> Result<Option<StockNode>, runner::TestError> {
+fn start(gates: &[&str]) -> Result<Option<StockNode>, runner::TestError> {
     let Some(kubelet) = std::env::var_os("ORLOP_STOCK_KUBELET") else { return Ok(None) };
-    let node = StockNode::start(kubelet.as_ref())?;
+    let node = StockNode::start(kubelet.as_ref(), gates)?;
     node.add_pods()?;
     Ok(Some(node))
 }

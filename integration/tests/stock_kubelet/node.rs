@@ -44,8 +44,8 @@ pub(crate) struct StockNode {
 }
 
 impl StockNode {
-    /// Starts both daemons.
-    pub(crate) fn start(binary: &Path) -> Result<Self, TestError> {
+    /// Starts both daemons, the kubelet with these of its feature gates.
+    pub(crate) fn start(binary: &Path, gates: &[&str]) -> Result<Self, TestError> {
         prepare_world()?;
         let mut machine = Node::new()?;
         machine.configure_network()?;
@@ -56,7 +56,7 @@ impl StockNode {
         std::fs::create_dir_all(machine.folder.join("pods"))?;
         let root = tempfile::tempdir()?;
         let config = machine.folder.join("kubelet.json");
-        std::fs::write(&config, configuration(&machine).to_string())?;
+        std::fs::write(&config, configuration(&machine, gates).to_string())?;
         let mut command = Command::new(binary);
         command.arg("--config").arg(&config).arg("--root-dir").arg(root.path()).args([
             "--hostname-override",
@@ -240,7 +240,7 @@ fn make_cgroup(name: &str) -> TestResult {
     Ok(())
 }
 
-fn configuration(machine: &Node) -> Value {
+fn configuration(machine: &Node, gates: &[&str]) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -255,6 +255,7 @@ fn configuration(machine: &Node) -> Value {
         "cgroupRoot": format!("/{}", machine.cgroup),
         "enforceNodeAllocatable": [],
         "evictionHard": { "memory.available": "1Mi" },
+        "featureGates": gates.iter().map(|gate| (*gate, true)).collect::<BTreeMap<_, _>>(),
         "failCgroupV1": false,
         "failSwapOn": false,
         "oomScoreAdj": 0,
