@@ -158,7 +158,7 @@ fn make(
         preserve: options.preserve + options.listen,
         listen: options.listen,
     };
-    let child = clone_init(setup, &container, &ours)?;
+    let child = clone_init(setup, &container)?;
     container.state.pid = child.pid;
     undo.child = Some(child);
     container.state.start_time = match sys::proc::stat(container.state.pid)? {
@@ -257,7 +257,7 @@ fn open_joins(plan: &Plan) -> Result<Vec<(Kind, OwnedFd)>> {
 }
 
 /// Clones the init into its new namespaces. The cgroup namespace comes later, when it is in its cgroup.
-fn clone_init(mut setup: Setup<'_>, container: &Container, ours: &Channel) -> Result<Child> {
+fn clone_init(mut setup: Setup<'_>, container: &Container) -> Result<Child> {
     let plan = setup.plan;
     let flags = plan.new.iter().filter(|kind| **kind != Kind::Cgroup).map(|kind| kind.flag()).sum();
     let folder = setup.entrance.as_ref().and_then(sys::cgroup::Entrance::folder);
@@ -286,10 +286,11 @@ fn clone_init(mut setup: Setup<'_>, container: &Container, ours: &Channel) -> Re
         return child;
     };
     // The new namespaces must belong to the joined user namespace, which we cannot leave again: a process in
-    // between joins it, and clones the init as our child.
+    // between joins it, and clones the init as our child. It has a channel of its own: over the other the init may
+    // have spoken first.
+    let (ours, theirs) = Channel::pair()?;
     let between = fork::spawn(&Clone::default(), || {
         let clone = Clone { flags: clone.flags | libc::CLONE_PARENT as u64, cgroup: clone.cgroup };
-        let channel = setup.channel.duplicate();
         let result = sys::namespace::join(&user, Kind::User.flag())
             .during("join", "user namespace")
             .map_err(Error::from)
@@ -298,13 +299,12 @@ fn clone_init(mut setup: Setup<'_>, container: &Container, ours: &Channel) -> Re
                 None => Ok(()),
             })
             .and_then(|()| fork::spawn(&clone, || body(setup)));
-        if let Ok(channel) = channel {
-            let message = result
-                .map_or_else(|error| Message::Failed(error.to_string()), |child| Message::Pid(child.pid));
-            let _ = channel.send(&message);
-        }
+        let message =
+            result.map_or_else(|error| Message::Failed(error.to_string()), |child| Message::Pid(child.pid));
+        let _ = theirs.send(&message);
         sys::process::exit_now(0)
     })?;
+    drop(theirs);
     let message = ours.receive();
     fork::wait(&between.pidfd)?;
     match message? {
