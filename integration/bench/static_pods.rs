@@ -16,10 +16,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use integration::memory;
 use integration::peers::test_images;
 use integration::process::Daemon;
 use integration::world::bin;
+use integration::{leftovers, memory};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -36,10 +36,14 @@ fn main() -> Result<()> {
     fs::create_dir_all(&manifests)?;
     fs::create_dir_all(&signs)?;
 
-    let before = memory::processes();
+    let cgroup = format!("orlop-bench-{}", std::process::id());
     let mut command = Command::new(bin("orlop"));
     command.args(["up", "--data-dir"]).arg(&data);
+    for flag in ["--cgroup-parent", "--cgroup-root"] {
+        command.arg(flag).arg(format!("/{cgroup}"));
+    }
     let mut daemon = Daemon::spawn(command, &folder.path().join("log"))?;
+    let instance = Instance { daemon: daemon.pid(), cgroup };
     let imported = import(&mut daemon, &data, folder.path());
     imported.map_err(|error| format!("{error}\n{}", daemon.log()))?;
 
@@ -51,7 +55,7 @@ fn main() -> Result<()> {
         wait_for_signs(&signs, std::slice::from_ref(&name))?;
         times.push(start.elapsed());
         fs::remove_file(manifests.join(format!("{name}.yaml")))?;
-        wait_until_gone(&before, round == 0)?;
+        instance.wait_until_gone()?;
     }
     times.sort();
     println!(
@@ -61,8 +65,8 @@ fn main() -> Result<()> {
         milliseconds(times[rounds - 1])
     );
 
-    let weight = || ours(&before).into_iter().map(memory::pss_kib).sum::<u64>();
-    let cpu = || ours(&before).into_iter().map(memory::cpu_ticks).sum::<u64>();
+    let weight = || instance.ours().map(memory::pss_kib).sum::<u64>();
+    let cpu = || instance.ours().map(memory::cpu_ticks).sum::<u64>();
     let (empty, cpu_before, start) = (weight(), cpu(), Instant::now());
     let names: Vec<String> = (0..pods).map(|number| format!("many-{number}")).collect();
     for name in &names {
@@ -70,25 +74,27 @@ fn main() -> Result<()> {
     }
     wait_for_signs(&signs, &names)?;
     let took = start.elapsed();
-    let cpu_used = cpu() - cpu_before;
+    let cpu_used = cpu().saturating_sub(cpu_before);
     // What is left of the start settles before idling is measured.
     std::thread::sleep(Duration::from_secs(3));
     let (idle_before, seconds) = (cpu(), 10);
     std::thread::sleep(Duration::from_secs(seconds));
-    let idle = cpu() - idle_before;
+    let idle = cpu().saturating_sub(idle_before);
     println!(
         "{pods} pods at once: all run after {:.2} s, CPU {:.2} s; {} KiB a pod (daemon's growth included); idle {:.1} % of a core",
         took.as_secs_f64(),
         cpu_used as f64 / 100.0,
-        (weight() - empty) / pods as u64,
+        weight().saturating_sub(empty) / pods as u64,
         idle as f64 / seconds as f64,
     );
     for name in &names {
         fs::remove_file(manifests.join(format!("{name}.yaml")))?;
     }
     let start = Instant::now();
-    wait_until_gone(&before, false)?;
+    instance.wait_until_gone()?;
     println!("{pods} pods removed: {:.2} s", start.elapsed().as_secs_f64());
+    daemon.terminate(Duration::from_secs(10)).map_err(|error| format!("{error:?}"))?;
+    leftovers::end_all(&instance.cgroup);
     Ok(())
 }
 
@@ -146,28 +152,35 @@ fn wait_for_signs(signs: &Path, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The processes that Orlop brought, without the workload.
-fn ours(before: &BTreeSet<i32>) -> Vec<i32> {
-    let new = memory::processes().into_iter().filter(|pid| !before.contains(pid));
-    let line = |pid: &i32| memory::command_line(*pid);
-    new.filter(|pid| line(pid).contains("orlop") && !line(pid).contains(WORKLOAD)).collect()
+/// The daemon and everything below its cgroup.
+struct Instance {
+    daemon: i32,
+    cgroup: String,
 }
 
-fn wait_until_gone(before: &BTreeSet<i32>, first: bool) -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(60);
-    let left = || {
-        memory::processes().into_iter().filter(|p| !before.contains(p)).any(|p| {
-            let line = memory::command_line(p);
-            line.contains(WORKLOAD) || line.contains("orlop-runtime")
-        })
-    };
-    while left() {
-        if Instant::now() > end {
-            return Err(format!("pods stay after their manifests went (first: {first})").into());
-        }
-        std::thread::sleep(Duration::from_millis(10));
+impl Instance {
+    fn processes(&self) -> BTreeSet<i32> {
+        let folders =
+            leftovers::cgroups(&self.cgroup).into_iter().flat_map(|folder| leftovers::below(&folder));
+        folders.flat_map(|folder| leftovers::pids(&folder)).collect()
     }
-    Ok(())
+
+    /// Without the workload.
+    fn ours(&self) -> impl Iterator<Item = i32> {
+        let pods = self.processes().into_iter().filter(|pid| !memory::command_line(*pid).contains(WORKLOAD));
+        pods.chain([self.daemon])
+    }
+
+    fn wait_until_gone(&self) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !self.processes().is_empty() {
+            if Instant::now() > end {
+                return Err("pods stay after their manifests went".into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
 }
 
 fn milliseconds(time: Duration) -> f64 {
