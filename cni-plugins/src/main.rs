@@ -42,17 +42,18 @@ fn main() -> ExitCode {
         return ExitCode::from(64);
     };
     let environment = |key: &str| std::env::var(key).unwrap_or_default();
-    match environment("CNI_COMMAND").as_str() {
-        "" => {
-            let versions = VersionReport::default().supported_versions.join(", ");
-            eprintln!("{} of Orlop {}, CNI {versions}", plugin.name, env!("CARGO_PKG_VERSION"));
-            return ExitCode::SUCCESS;
-        }
-        "VERSION" => return print(serde_json::to_vec(&VersionReport::default()).unwrap_or_default()),
-        _ => {}
+    let verb = environment("CNI_COMMAND");
+    if verb.is_empty() {
+        let versions = VersionReport::default().supported_versions.join(", ");
+        eprintln!("{} of Orlop {}, CNI {versions}", plugin.name, env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
     }
+    // Read for VERSION as well, which needs nothing of it: the caller that writes it would get EPIPE otherwise.
     let mut stdin = Vec::new();
     let read = std::io::stdin().take(api_cni::MAX_BYTES as u64 + 1).read_to_end(&mut stdin);
+    if verb == "VERSION" {
+        return print(serde_json::to_vec(&VersionReport::default()).unwrap_or_default());
+    }
     let outcome = match read {
         Ok(_) => plugin::run(plugin, &environment, stdin),
         Err(error) => Err(Error::new(Code::IO, format!("reading stdin: {error}"))),
