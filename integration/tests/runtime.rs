@@ -9,6 +9,8 @@ use integration::runner::{Test, main as run};
 mod attacks;
 #[path = "runtime/bundle.rs"]
 mod bundle;
+#[path = "runtime/fields.rs"]
+mod fields;
 #[path = "runtime/habits.rs"]
 mod habits;
 #[path = "runtime/inside.rs"]
@@ -45,6 +47,15 @@ const TESTS: &[Test] = &[
     Test { name: "exec_with_a_process_file", run: habits::exec_with_a_process_file },
     Test { name: "line_ends_of_a_relayed_terminal", run: habits::line_ends_of_a_relayed_terminal },
     Test { name: "refusals", run: habits::refusals },
+    Test { name: "sources_of_earlier_mounts", run: habits::sources_of_earlier_mounts },
+    Test { name: "more_mounts_than_descriptors", run: habits::more_mounts_than_descriptors },
+    Test { name: "namespaces_of_another_owner", run: habits::namespaces_of_another_owner },
+    Test { name: "logs_and_lists", run: habits::logs_and_lists },
+    Test { name: "placement", run: fields::placement },
+    Test { name: "time_and_names", run: fields::time_and_names },
+    Test { name: "labels", run: fields::labels },
+    Test { name: "mapped_mounts", run: fields::mapped_mounts },
+    Test { name: "seccomp_agent", run: fields::seccomp_agent },
     Test { name: "proc_and_dev_as_symlinks", run: attacks::symlinked_mount_points },
     Test { name: "working_directory_outside", run: attacks::working_directory },
     Test { name: "masks_behind_a_fake_null", run: attacks::fake_null },

@@ -5,6 +5,8 @@
 //! init ◀── Go ─── runtime        only with a new user namespace: its ids are mapped
 //! init ── Hooks ─▶ runtime       the mounts are made; hooks of the runtime's namespaces run
 //! init ◀── Go ─── runtime
+//! init ── Limits ▶ runtime       only with a user namespace: its resource limits are set
+//! init ◀── Go ─── runtime
 //! init ── Listener ▶ runtime     with the descriptor on which seccomp asks
 //! init ── Ready ─▶ runtime       what is left is to wait for `start`
 //! init ── Failed ▶ runtime       instead of any of these
@@ -33,6 +35,8 @@ pub(crate) enum Message {
     Go,
     /// Run the hooks of the runtime's namespaces.
     Hooks,
+    /// Set the resource limits.
+    Limits,
     /// A descriptor for the seccomp agent comes with it.
     Listener,
     /// The container is created.
@@ -117,6 +121,7 @@ fn encode(message: &Message) -> Vec<u8> {
         Message::Pid(pid) => with(b'P', pid.to_string().as_bytes()),
         Message::Go => vec![b'G'],
         Message::Hooks => vec![b'H'],
+        Message::Limits => vec![b'S'],
         Message::Listener => vec![b'L'],
         Message::Ready => vec![b'R'],
         Message::Warning(text) => with(b'W', text.as_bytes()),
@@ -131,6 +136,7 @@ fn decode(bytes: &[u8]) -> Option<Message> {
         b'P' => Message::Pid(text().parse().ok()?),
         b'G' => Message::Go,
         b'H' => Message::Hooks,
+        b'S' => Message::Limits,
         b'L' => Message::Listener,
         b'R' => Message::Ready,
         b'W' => Message::Warning(text()),
@@ -146,7 +152,7 @@ mod tests {
     #[test]
     fn the_other_end_hears_what_is_said() {
         let (one, other) = Channel::pair().unwrap();
-        for message in [Message::Pid(7), Message::Ready, Message::Failed("no".into())] {
+        for message in [Message::Pid(7), Message::Limits, Message::Ready, Message::Failed("no".into())] {
             one.send(&message).unwrap();
             assert_eq!(other.receive().unwrap().unwrap().0, message);
         }

@@ -31,7 +31,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) channel: Channel,
     /// A detached copy of the root file system.
     pub(crate) rootfs: OwnedFd,
-    /// For each mount that is a bind: its detached source, with attributes applied.
+    /// For each mount that is a bind: its source.
     pub(crate) sources: Vec<Option<rootfs::Source>>,
     /// Detached copies of the host's nodes, where mknod(2) is not allowed.
     pub(crate) nodes: devices::Nodes,
@@ -90,8 +90,6 @@ fn steps(mut setup: Setup<'_>) -> Result<()> {
     }
     if plan.has_user_namespace() {
         kernel::become_user(0, 0, None).stage("becoming root of the user namespace")?;
-    } else {
-        limits(plan)?;
     }
     kernel::set_not_dumpable()?;
     rustix::process::setsid().during("setsid", "init")?;
@@ -141,6 +139,8 @@ fn steps(mut setup: Setup<'_>) -> Result<()> {
     if let Some(domain) = plan.personality {
         kernel::set_personality(domain).during("personality", domain)?;
     }
+    process::place(&plan.process, plan.memory_policy.as_ref())?;
+    limits(plan, &setup.channel)?;
     let program = process::become_it(&plan.process, plan.seccomp.as_ref(), labels, &setup.channel)?
         .with_sockets(setup.listen);
     setup.channel.send(&Message::Ready)?;
@@ -204,7 +204,13 @@ pub(crate) fn write_score(score: Option<i32>, channel: &Channel) -> Result<()> {
     }
 }
 
-fn limits(plan: &Plan) -> Result<()> {
+/// As late as can be, since they are the program's: with them set, setting up the root may want more descriptors than
+/// they leave. A user namespace's root may not raise them, and the runtime does it.
+fn limits(plan: &Plan, channel: &Channel) -> Result<()> {
+    if plan.has_user_namespace() && !plan.process.limits.is_empty() {
+        channel.send(&Message::Limits)?;
+        return wait_for_go(channel);
+    }
     for &(resource, soft, hard) in &plan.process.limits {
         kernel::set_limit(0, resource, soft, hard)
             .during("set limit", format_args!("{resource:?} to {soft}:{hard}"))?;

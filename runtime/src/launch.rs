@@ -1,24 +1,28 @@
 //! Makes a container: the runtime's side of `create` and `run`.
 
+mod clone;
+mod sources;
+
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
-use sys::cgroup::{Cgroup, Hierarchies, Version};
+use sys::During;
+use sys::cgroup::{Cgroup, Hierarchies};
 use sys::namespace::Kind;
-use sys::process::{Child, Clone};
-use sys::{During, mount};
+use sys::process::Child;
 
 use crate::channel::{Channel, Message};
 use crate::console::Console;
 use crate::error::{Error, Result, Stage};
 use crate::init::devices::Nodes;
-use crate::init::rootfs::{Source, apply_attributes};
 use crate::init::{self, Setup};
 use crate::log::Log;
-use crate::plan::{Mapping, MountKind, MountPlan, Plan};
+use crate::plan::Plan;
 use crate::store::{Container, START, STARTED, State, Store};
 use crate::{config, console, fork, hooks};
+
+pub(crate) use sources::prepare;
 
 /// What the command line says.
 #[derive(Clone, Debug, Default)]
@@ -131,6 +135,8 @@ fn make(
         user_namespace: plan.has_user_namespace(),
         mappings: plan.mappings.clone(),
         personality: plan.personality,
+        memory_policy: plan.memory_policy.clone(),
+        listener: plan.seccomp.as_ref().and_then(|filter| filter.listener.clone()),
         own_pid_namespace: plan.new.contains(&Kind::Pid),
         poststart: plan.hooks.poststart.clone(),
         poststop: plan.hooks.poststop.clone(),
@@ -144,8 +150,8 @@ fn make(
     let setup = Setup {
         plan,
         channel: theirs,
-        rootfs: open_rootfs(plan)?,
-        sources: plan.mounts.iter().map(|entry| open_source(entry, plan)).collect::<Result<_>>()?,
+        rootfs: sources::open_rootfs(plan)?,
+        sources: sources::open(plan)?,
         nodes: Nodes::open(&plan.devices, plan.has_user_namespace())?,
         entrance: Some(cgroup.open().stage("unable to apply cgroup configuration")?),
         cgroup: Some(&cgroup),
@@ -158,7 +164,7 @@ fn make(
         preserve: options.preserve + options.listen,
         listen: options.listen,
     };
-    let child = clone_init(setup, &container)?;
+    let child = clone::init(setup, &container)?;
     container.state.pid = child.pid;
     undo.child = Some(child);
     container.state.start_time = match sys::proc::stat(container.state.pid)? {
@@ -181,8 +187,8 @@ fn make(
 
 fn make_cgroup(plan: &Plan, undo: &mut Undo) -> Result<Cgroup> {
     let cgroup = Cgroup::new(&Hierarchies::discover()?, &plan.cgroup);
-    if cgroup.version == Version::V1 && plan.resources.unified().as_ref().is_some_and(|map| !map.is_empty()) {
-        return Err(Error::refused("linux.resources.unified", "is for cgroup version 2, this machine has 1"));
+    if let Some(field) = cgroup.lacks(&plan.resources) {
+        return Err(Error::refused(field, "invalid configuration: the machine's cgroups have no such limit"));
     }
     let occupants = cgroup.occupants()?;
     if occupants > 0 {
@@ -205,49 +211,7 @@ fn make_pipe(path: &Path) -> Result<OwnedFd> {
     init::open_pipe(path)
 }
 
-fn open_rootfs(plan: &Plan) -> Result<OwnedFd> {
-    let tree = mount::copy_tree(&plan.rootfs, true)?;
-    // What is mounted inside must not come out, and what is mounted on the host need not come in unless asked.
-    let slave = plan.root_propagation.is_none_or(|flags| flags & libc::MS_PRIVATE == 0);
-    let kind = if slave { libc::MS_SLAVE } else { libc::MS_PRIVATE };
-    let attributes = mount::Attributes { propagation: kind, ..mount::Attributes::default() };
-    mount::set_attributes(&tree, true, attributes, None)
-        .during("change propagation of", plan.rootfs.display())?;
-    Ok(tree)
-}
-
-/// Opened here and not by the init: a user namespace's root may not pass the folders above the source.
-fn open_source(entry: &MountPlan, plan: &Plan) -> Result<Option<Source>> {
-    let MountKind::Bind { recursive } = entry.kind else { return Ok(None) };
-    let stage = || format!("error mounting {:?} to rootfs at {:?}", entry.source, entry.destination);
-    let tree = mount::copy_tree(&entry.source, recursive).stage(stage())?;
-    let is_folder = sys::fs::file_type(&tree)? == FileType::Directory;
-    let default = match plan.root_propagation {
-        Some(flags) if flags & libc::MS_SHARED != 0 => Vec::new(),
-        Some(flags) if flags & libc::MS_PRIVATE != 0 => vec![libc::MS_PRIVATE | libc::MS_REC],
-        _ => vec![libc::MS_SLAVE | libc::MS_REC],
-    };
-    let propagation = if entry.propagation.is_empty() { &default } else { &entry.propagation };
-    if let Some(mapping) = &entry.mapping {
-        map_owners(&tree, mapping, plan).stage(stage())?;
-    }
-    apply_attributes(&tree, &entry.attributes, &entry.recursive, propagation).stage(stage())?;
-    Ok(Some(Source { tree, is_folder }))
-}
-
-fn map_owners(tree: &OwnedFd, mapping: &Mapping, plan: &Plan) -> Result<()> {
-    let user = match (&mapping.ids, &plan.mappings) {
-        (Some((uids, gids)), _) | (None, Some((uids, gids))) => fork::user_namespace(uids, gids)?,
-        (None, None) => {
-            let path = plan.join.iter().find(|(kind, _)| *kind == Kind::User).map(|(_, path)| path);
-            open_namespace(path.ok_or_else(|| Error::said("idmap needs a user namespace or mappings"))?)?
-        }
-    };
-    let attributes = mount::Attributes::default();
-    Ok(mount::set_attributes(tree, mapping.recursive, attributes, Some(&user)).during("idmap", "mount")?)
-}
-
-fn open_namespace(path: &Path) -> Result<OwnedFd> {
+pub(crate) fn open_namespace(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty()).during("open", path.display())?)
 }
@@ -256,81 +220,10 @@ fn open_joins(plan: &Plan) -> Result<Vec<(Kind, OwnedFd)>> {
     plan.join.iter().map(|(kind, path)| Ok((*kind, open_namespace(path)?))).collect()
 }
 
-/// Clones the init into its new namespaces. The cgroup namespace comes later, when it is in its cgroup.
-fn clone_init(mut setup: Setup<'_>, container: &Container) -> Result<Child> {
-    let plan = setup.plan;
-    let flags = plan.new.iter().filter(|kind| **kind != Kind::Cgroup).map(|kind| kind.flag()).sum();
-    let folder = setup.entrance.as_ref().and_then(sys::cgroup::Entrance::folder);
-    let folder = folder
-        .map(|folder| rustix::io::fcntl_dupfd_cloexec(folder, 3))
-        .transpose()
-        .during("duplicate", "cgroup")?;
-    let take = |setup: &mut Setup<'_>, wanted: Kind| {
-        let at = setup.joins.iter().position(|(kind, _)| *kind == wanted)?;
-        Some(setup.joins.remove(at).1)
-    };
-    let user = take(&mut setup, Kind::User);
-    let pid = take(&mut setup, Kind::Pid);
-    let clone = Clone { flags, cgroup: folder.as_ref().map(std::os::fd::AsFd::as_fd) };
-    let body = |mut setup: Setup<'_>| {
-        setup.state = creating(container);
-        init::run(setup)
-    };
-    let Some(user) = user else {
-        // A PID namespace is joined by children only: join, clone, and come back for the hooks.
-        let Some(pid) = pid else { return fork::spawn(&clone, || body(setup)) };
-        let own = open_namespace(Path::new("/proc/self/ns/pid"))?;
-        sys::namespace::join(&pid, Kind::Pid.flag()).during("join", "pid namespace")?;
-        let child = fork::spawn(&clone, || body(setup));
-        sys::namespace::join(&own, Kind::Pid.flag()).during("rejoin", "pid namespace")?;
-        return child;
-    };
-    // The new namespaces must belong to the joined user namespace, which we cannot leave again: a process in
-    // between joins it, and clones the init as our child. It has a channel of its own: over the other the init may
-    // have spoken first.
-    let (ours, theirs) = Channel::pair()?;
-    let between = fork::spawn(&Clone::default(), || {
-        let clone = Clone { flags: clone.flags | libc::CLONE_PARENT as u64, cgroup: clone.cgroup };
-        let result = sys::namespace::join(&user, Kind::User.flag())
-            .during("join", "user namespace")
-            .map_err(Error::from)
-            .and_then(|()| match &pid {
-                Some(pid) => Ok(sys::namespace::join(pid, Kind::Pid.flag()).during("join", "pid namespace")?),
-                None => Ok(()),
-            })
-            .and_then(|()| fork::spawn(&clone, || body(setup)));
-        let message =
-            result.map_or_else(|error| Message::Failed(error.to_string()), |child| Message::Pid(child.pid));
-        let _ = theirs.send(&message);
-        sys::process::exit_now(0)
-    })?;
-    drop(theirs);
-    let message = ours.receive();
-    fork::wait(&between.pidfd)?;
-    match message? {
-        Some((Message::Pid(pid), _)) => Ok(Child { pid, pidfd: sys::process::pidfd(pid)? }),
-        Some((Message::Failed(text), _)) => Err(Error::said(text)),
-        _ => Err(Error::said("the process that joins the user namespace ended early")),
-    }
-}
-
-/// The state for hooks that the init runs: it knows its pid as it sees itself.
-fn creating(container: &Container) -> String {
-    let pid = std::process::id().cast_signed();
-    let container = Container { state: State { pid, ..container.state.clone() }, ..container.clone() };
-    serde_json::to_string(&container.oci_state("creating")).unwrap_or_default()
-}
-
 /// Does the runtime's part until the init is ready.
 fn follow(container: &Container, plan: &Plan, channel: &Channel, log: &Log) -> Result<()> {
     if let Some((uids, gids)) = &plan.mappings {
         fork::map_ids(container.state.pid, uids, gids)?;
-    }
-    if plan.has_user_namespace() {
-        for &(resource, soft, hard) in &plan.process.limits {
-            sys::process::set_limit(container.state.pid, resource, soft, hard)
-                .during("set limit", format_args!("{resource:?} to {soft}:{hard}"))?;
-        }
     }
     if plan.mappings.is_some() {
         channel.send(&Message::Go)?;
@@ -351,26 +244,33 @@ fn follow(container: &Container, plan: &Plan, channel: &Channel, log: &Log) -> R
                 }
                 channel.send(&Message::Go)?;
             }
-            Some((Message::Listener, Some(fd))) => tell_agent(container, plan, &fd)?,
+            Some((Message::Listener, Some(fd))) => {
+                tell_agent(container, container.state.pid, "creating", &fd)?;
+            }
+            Some((Message::Limits, _)) => {
+                for &(resource, soft, hard) in &plan.process.limits {
+                    sys::process::set_limit(container.state.pid, resource, soft, hard)
+                        .during("set limit", format_args!("{resource:?} to {soft}:{hard}"))?;
+                }
+                channel.send(&Message::Go)?;
+            }
             Some((Message::Pid(_) | Message::Go | Message::Listener, _)) => {}
             None => return Err(Error::said("container init exited early (possibly OOM-killed)")),
         }
     }
 }
 
-/// Hands the seccomp listener to its agent, with the state of the specification beside it.
-fn tell_agent(container: &Container, plan: &Plan, fd: &OwnedFd) -> Result<()> {
-    let Some((path, metadata)) = plan.seccomp.as_ref().and_then(|filter| filter.listener.as_ref()) else {
-        return Ok(());
-    };
+/// Hands the seccomp listener of a process to its agent, with the state of the specification beside it.
+pub(crate) fn tell_agent(container: &Container, pid: i32, status: &str, fd: &OwnedFd) -> Result<()> {
+    let Some((path, metadata)) = &container.state.listener else { return Ok(()) };
     let state = serde_json::json!({
         "ociVersion": container.state.oci_version,
         "fds": ["seccompFd"],
-        "pid": container.state.pid,
+        "pid": pid,
         "metadata": metadata,
-        "state": container.oci_state("creating"),
+        "state": container.oci_state(status),
     });
-    let socket = console::connect(path).stage("unable to reach the seccomp agent")?;
+    let socket = console::connect(path).stage("failed to connect with seccomp agent")?;
     Ok(crate::channel::send(&socket, state.to_string().as_bytes(), Some(fd))?)
 }
 

@@ -28,8 +28,12 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// A log to a file, or to standard error.
+    /// A log to a file, or to standard error. The file is there from now on, since callers open it without looking
+    /// whether anything was logged.
     pub(crate) fn new(file: Option<PathBuf>, format: Format) -> Self {
+        if let Some(path) = &file {
+            let _ = OpenOptions::new().append(true).create(true).open(path);
+        }
         Self { file, format, warnings: RefCell::default() }
     }
 

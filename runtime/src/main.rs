@@ -117,7 +117,7 @@ fn run(verb: &Verb, global: &Args, rest: &[String], log: Log) -> Result<u8, (Err
         Ok(root) => root,
         Err(error) => return Err((error, log)),
     };
-    let context = Context { store: Store::new(root), log };
+    let context = Context { store: Store::new(root), root_given: global.text("root").is_some(), log };
     match Args::parse(verb.flags, rest, verb.stop).and_then(|args| (verb.run)(&context, &args)) {
         Ok(code) => {
             context.log.write_warnings();

@@ -1,16 +1,21 @@
 //! From config.json to what will be done: everything is validated here, and nothing is touched.
 
+#[cfg(test)]
+mod fields;
 mod mounts;
+mod placement;
 mod process;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
-    Hook, LinuxDeviceType, LinuxIdMapping, LinuxNamespaceType, LinuxPersonalityDomain, LinuxResources, Spec,
+    Hook, LinuxDeviceType, LinuxIdMapping, LinuxNamespaceType, LinuxPersonality, LinuxPersonalityDomain,
+    LinuxResources, Spec,
 };
 use sys::cgroup::DeviceRules;
 use sys::namespace::Kind;
+use sys::process::MemoryPolicy;
 
 use crate::error::{Error, Result};
 use crate::seccomp::{self, Filter};
@@ -33,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) new: Vec<Kind>,
     /// Namespaces to join.
     pub(crate) join: Vec<(Kind, PathBuf)>,
+    /// Lines for `timens_offsets` of a new time namespace.
+    pub(crate) time_offsets: Vec<String>,
     /// User and group ids of a new user namespace.
     pub(crate) mappings: Option<(Vec<LinuxIdMapping>, Vec<LinuxIdMapping>)>,
     /// In order.
@@ -61,6 +68,8 @@ pub(crate) struct Plan {
     pub(crate) seccomp: Option<Filter>,
     /// The execution domain.
     pub(crate) personality: Option<u32>,
+    /// Where its memory lies.
+    pub(crate) memory_policy: Option<MemoryPolicy>,
     /// The six lists.
     pub(crate) hooks: HookLists,
     /// For hooks and `state`.
@@ -131,7 +140,7 @@ impl Plan {
         let mut new = Vec::new();
         let mut join: Vec<(Kind, PathBuf)> = Vec::new();
         for namespace in linux.namespaces().iter().flatten() {
-            let kind = kind(namespace.typ())?;
+            let kind = kind(namespace.typ());
             if new.contains(&kind) || join.iter().any(|(have, _)| *have == kind) {
                 return Err(Error::refused("linux.namespaces", format!("{kind:?} is given twice")));
             }
@@ -202,6 +211,8 @@ impl Plan {
             resources,
             process: ProcessPlan::new(process)?,
             seccomp,
+            time_offsets: time_offsets(linux, new.contains(&Kind::Time))?,
+            memory_policy: linux.memory_policy().as_ref().map(placement::memory_policy).transpose()?,
             personality: linux.personality().as_ref().map(|personality| match personality.domain() {
                 LinuxPersonalityDomain::PerLinux => 0,
                 // PER_LINUX32
@@ -250,12 +261,14 @@ fn check_version(version: &str) -> Result<()> {
 }
 
 fn refuse_unimplemented(linux: &oci_spec::runtime::Linux) -> Result<()> {
+    let flags =
+        |personality: &LinuxPersonality| personality.flags().as_ref().is_some_and(|flags| !flags.is_empty());
     let refused = [
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
-        ("linux.memoryPolicy", linux.memory_policy().is_some()),
-        ("linux.timeOffsets", linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty())),
         ("linux.mountLabel", linux.mount_label().as_ref().is_some_and(|label| !label.is_empty())),
+        // The specification knows none.
+        ("linux.personality.flags", linux.personality().as_ref().is_some_and(flags)),
     ];
     match refused.iter().find(|(_, given)| *given) {
         Some((field, _)) => Err(Error::refused(*field, "is not implemented")),
@@ -263,8 +276,8 @@ fn refuse_unimplemented(linux: &oci_spec::runtime::Linux) -> Result<()> {
     }
 }
 
-fn kind(kind: LinuxNamespaceType) -> Result<Kind> {
-    Ok(match kind {
+fn kind(kind: LinuxNamespaceType) -> Kind {
+    match kind {
         LinuxNamespaceType::Mount => Kind::Mount,
         LinuxNamespaceType::Cgroup => Kind::Cgroup,
         LinuxNamespaceType::Uts => Kind::Uts,
@@ -272,10 +285,25 @@ fn kind(kind: LinuxNamespaceType) -> Result<Kind> {
         LinuxNamespaceType::User => Kind::User,
         LinuxNamespaceType::Pid => Kind::Pid,
         LinuxNamespaceType::Network => Kind::Network,
-        LinuxNamespaceType::Time => {
-            return Err(Error::refused("linux.namespaces", "time is not implemented"));
+        LinuxNamespaceType::Time => Kind::Time,
+    }
+}
+
+/// In the order of the clocks' names. The kernel takes offsets only while the namespace is empty.
+fn time_offsets(linux: &oci_spec::runtime::Linux, new: bool) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for (clock, offset) in linux.time_offsets().iter().flatten() {
+        let field = || format!("linux.timeOffsets[{clock}]");
+        if !new {
+            return Err(Error::refused(field(), "needs a new time namespace"));
         }
-    })
+        if !matches!(clock.as_str(), "monotonic" | "boottime") {
+            return Err(Error::refused(field(), "is neither monotonic nor boottime"));
+        }
+        lines.push(format!("{clock} {} {}", offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0)));
+    }
+    lines.sort();
+    Ok(lines)
 }
 
 fn propagation(text: &str) -> Result<u64> {

@@ -17,6 +17,7 @@ use oci_spec::runtime::{Hook, LinuxIdMapping};
 use serde::{Deserialize, Serialize};
 use sys::cgroup::Cgroup;
 use sys::namespace::Kind;
+use sys::process::MemoryPolicy;
 
 use crate::error::{Error, Result, Stage};
 
@@ -72,6 +73,12 @@ pub(crate) struct State {
     /// The execution domain (personality(2)).
     #[serde(default)]
     pub(crate) personality: Option<u32>,
+    /// Where its processes' memory lies.
+    #[serde(default)]
+    pub(crate) memory_policy: Option<MemoryPolicy>,
+    /// Who answers for system calls, and what it is told.
+    #[serde(default)]
+    pub(crate) listener: Option<(PathBuf, String)>,
     /// Whether the PID namespace dies with the init.
     pub(crate) own_pid_namespace: bool,
     /// Run by `start`.
@@ -153,6 +160,11 @@ impl Store {
         folder.is_dir().then_some(folder)
     }
 
+    /// Whether anything was ever created here.
+    pub(crate) fn exists(&self) -> bool {
+        self.root.is_dir()
+    }
+
     /// Every container that can be read, by id.
     pub(crate) fn list(&self) -> Result<Vec<Container>> {
         let entries = match std::fs::read_dir(&self.root) {
@@ -230,7 +242,7 @@ impl Container {
             rootfs: &self.state.rootfs,
             created: &self.state.created,
             annotations: &self.state.annotations,
-            owner: "",
+            owner: String::new(),
         }
     }
 }
@@ -248,7 +260,8 @@ pub(crate) struct OciState<'a> {
     created: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: &'a BTreeMap<String, String>,
-    owner: &'a str,
+    /// Only `list` knows.
+    pub(crate) owner: String,
 }
 
 /// Removes a container's folder; one that is gone is fine.

@@ -28,6 +28,8 @@ use crate::store::Store;
 pub(crate) struct Context {
     /// The containers.
     pub(crate) store: Store,
+    /// Whether the caller said where they are.
+    pub(crate) root_given: bool,
     /// Where messages go.
     pub(crate) log: Log,
 }

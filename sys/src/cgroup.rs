@@ -6,6 +6,7 @@
 
 mod devices;
 mod hierarchy;
+mod lacks;
 mod program;
 mod v1;
 mod v2;
@@ -131,6 +132,16 @@ impl Cgroup {
             }
         }
         Ok(entrance)
+    }
+
+    /// The first field of `resources` that asks for something and that no cgroup of this machine can hold.
+    pub fn lacks(&self, resources: &LinuxResources) -> Option<&'static str> {
+        match self.version {
+            Version::V1 => lacks::version_1(resources, |controller| {
+                self.folders.iter().any(|folder| folder.has(controller))
+            }),
+            Version::V2 => lacks::version_2(resources),
+        }
     }
 
     /// Applies limits. What `resources` does not name stays as it is.

@@ -23,6 +23,8 @@ pub enum Kind {
     Uts,
     /// Network devices, addresses, ports.
     Network,
+    /// Offsets of the monotonic and the boot-time clock.
+    Time,
     /// Process ids.
     Pid,
     /// The mount tree.
@@ -32,8 +34,8 @@ pub enum Kind {
 impl Kind {
     /// All of them, in the order in which they can be joined one by one: the user namespace first, since it
     /// gives the right to join the others, the mount namespace last, since it takes the paths away.
-    pub const ALL: [Self; 7] =
-        [Self::User, Self::Cgroup, Self::Ipc, Self::Uts, Self::Network, Self::Pid, Self::Mount];
+    pub const ALL: [Self; 8] =
+        [Self::User, Self::Cgroup, Self::Ipc, Self::Uts, Self::Network, Self::Time, Self::Pid, Self::Mount];
 
     /// Its `CLONE_NEW*` flag.
     pub const fn flag(self) -> u64 {
@@ -43,6 +45,7 @@ impl Kind {
             Self::Ipc => libc::CLONE_NEWIPC,
             Self::Uts => libc::CLONE_NEWUTS,
             Self::Network => libc::CLONE_NEWNET,
+            Self::Time => libc::CLONE_NEWTIME,
             Self::Pid => libc::CLONE_NEWPID,
             Self::Mount => libc::CLONE_NEWNS,
         }) as u64
@@ -56,6 +59,7 @@ impl Kind {
             Self::Ipc => "ipc",
             Self::Uts => "uts",
             Self::Network => "net",
+            Self::Time => "time",
             Self::Pid => "pid",
             Self::Mount => "mnt",
         }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod credentials;
+mod scheduling;
 mod terminal;
 
 use std::ffi::CString;
@@ -15,6 +16,10 @@ use crate::{During, Error, Result};
 pub use credentials::{
     Capabilities, become_user, keep_capabilities, limit_bounding, set_capabilities, set_limit,
     set_not_dumpable,
+};
+pub use scheduling::{
+    MemoryPolicy, Scheduler, reset_cpu_affinity, set_cpu_affinity, set_io_priority, set_memory_policy,
+    set_scheduler,
 };
 pub use terminal::{
     open_terminal, receive_terminal, set_controlling_terminal, set_terminal_size, terminal_size,
@@ -211,26 +216,11 @@ pub fn join_new_keyring(name: &CString) -> Result<(), Errno> {
     if result >= 0 { Ok(()) } else { Err(last()) }
 }
 
-/// Lets this thread run on every CPU of its cpuset, whatever it inherited. Best effort, as nothing breaks without.
-pub fn reset_cpu_affinity() {
-    let mut all = rustix::thread::CpuSet::new();
-    (0..rustix::thread::CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
-    let _ = rustix::thread::sched_setaffinity(None, &all);
-}
-
 /// Sets the execution domain (personality(2)).
 pub fn set_personality(domain: u32) -> Result<(), Errno> {
     // SAFETY: personality takes no pointers.
     let result = unsafe { libc::personality(domain.into()) };
     if result >= 0 { Ok(()) } else { Err(last()) }
-}
-
-/// Sets the I/O priority of this thread (ioprio_set(2)); the class is in the bits from 13 on.
-pub fn set_io_priority(value: i32) -> Result<(), Errno> {
-    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
-    // SAFETY: ioprio_set takes no pointers.
-    let result = unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, value) };
-    if result == 0 { Ok(()) } else { Err(last()) }
 }
 
 fn last() -> Errno {

@@ -143,10 +143,8 @@ impl Bundle {
 impl Drop for Bundle {
     fn drop(&mut self) {
         let _ = self.call(&["delete", "--force", &self.id]);
-        let trees = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-        for tree in trees.map(|tree| tree.path()).chain([PathBuf::from("/sys/fs/cgroup")]) {
-            let _ = std::fs::remove_dir(tree.join(&self.cgroup[1..]));
-        }
+        // Engines put processes of their own below it, which end when they please.
+        integration::leftovers::end_all(&self.cgroup[1..]);
     }
 }
 

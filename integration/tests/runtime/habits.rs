@@ -156,5 +156,80 @@ pub(crate) fn refusals() -> TestResult {
         bundle.spec["linux"]["resources"]["unified"] = json!({"memory.high": "1000000"});
         has(&bundle.run()?.err, "linux.resources.unified")?;
     }
+    // An engine may have made a plain folder of the name.
+    if !std::fs::read_to_string("/proc/self/cgroup")?.contains(":hugetlb:") {
+        bundle.spec["linux"]["resources"] = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]});
+        has(&bundle.run()?.err, "linux.resources.hugepageLimits")?;
+    }
     Ok(())
+}
+
+/// A bind shows what an earlier mount brought into the root, not what the image has there.
+pub(crate) fn sources_of_earlier_mounts() -> TestResult {
+    let mut bundle = Bundle::new("cat /final/file /again/deep/file")?;
+    let host = tempfile::tempdir()?;
+    std::fs::create_dir_all(host.path().join("deep"))?;
+    std::fs::write(host.path().join("file"), "brought\n")?;
+    std::fs::write(host.path().join("deep/file"), "deep\n")?;
+    let bind = |source: &std::path::Path, to: &str| json!({"destination": to, "type": "bind", "source": source, "options": ["rbind"]});
+    let inside = [
+        bind(host.path(), "/mnt"),
+        bind(&bundle.rootfs("mnt"), "/final"),
+        bind(&bundle.rootfs("final"), "/again"),
+    ];
+    if let Some(mounts) = bundle.spec["mounts"].as_array_mut() {
+        mounts.extend(inside);
+    }
+    same(bundle.output()?.as_str(), "brought\ndeep\n")
+}
+
+/// The program's limit on descriptors is not that of the runtime, which opens every source first.
+pub(crate) fn more_mounts_than_descriptors() -> TestResult {
+    let mut bundle = Bundle::new("ulimit -n; ls -d /many/* | wc -l")?;
+    let file = bundle.folder.path().join("source");
+    std::fs::write(&file, "")?;
+    if let Some(mounts) = bundle.spec["mounts"].as_array_mut() {
+        for number in 0..30 {
+            let to = format!("/many/{number}");
+            mounts
+                .push(json!({"destination": to, "type": "bind", "source": file, "options": ["bind", "ro"]}));
+        }
+    }
+    bundle.spec["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 20, "hard": 20}]);
+    same(bundle.output()?.as_str(), "20\n30\n")
+}
+
+/// A user namespace gives no right to namespaces that it does not own: they are joined before it.
+pub(crate) fn namespaces_of_another_owner() -> TestResult {
+    let mut bundle = Bundle::new("readlink /proc/self/ns/net; readlink /proc/self/ns/uts; id -u")?;
+    let ids = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    bundle.spec["linux"]["uidMappings"] = ids.clone();
+    bundle.spec["linux"]["gidMappings"] = ids;
+    let ours = |kind: &str| format!("/proc/{}/ns/{kind}", std::process::id());
+    bundle.spec["linux"]["namespaces"] = json!([{"type": "user"}, {"type": "mount"}, {"type": "pid"}, {"type": "ipc"},
+        {"type": "network", "path": ours("net")}, {"type": "uts", "path": ours("uts")}]);
+    bundle.spec["hostname"] = serde_json::Value::Null;
+    if let Some(mounts) = bundle.spec["mounts"].as_array_mut() {
+        // Only the owner of a network may mount a sysfs, which shows it.
+        mounts.retain(|mount| mount["type"] != "sysfs" && mount["type"] != "cgroup");
+    }
+    let status = Command::new("chown").args(["-R", "100000:100000"]).arg(bundle.rootfs("")).status()?;
+    check(status.success(), || "chown failed".to_owned())?;
+    let (net, uts) = (std::fs::read_link(ours("net"))?, std::fs::read_link(ours("uts"))?);
+    same(bundle.output()?, format!("{}\n{}\n0\n", net.display(), uts.display()))
+}
+
+/// Callers open the log without looking whether anything was logged; a root that is not there is no empty one.
+pub(crate) fn logs_and_lists() -> TestResult {
+    let bundle = Bundle::new("true")?;
+    let absent = bundle.call(&["list"])?;
+    check(absent.code == 1 && absent.err.contains("does not exist"), || absent.err.clone())?;
+    let log = bundle.folder.path().join("log.json").display().to_string();
+    same(bundle.call(&["--log", &log, "--log-format", "json", "features"])?.code, 0)?;
+    same(std::fs::read_to_string(&log)?.as_str(), "")?;
+    bundle.start()?;
+    let listed = bundle.call(&["list", "--format", "json"])?.out;
+    check(listed.starts_with("[{\"ociVersion\":\"1.2.0\",\"id\":"), || listed.clone())?;
+    has(&listed, "\"owner\":\"root\"}]")?;
+    bundle.delete()
 }

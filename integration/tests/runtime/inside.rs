@@ -165,6 +165,12 @@ pub(crate) fn seccomp() -> TestResult {
         has(&bundle.exec(&[], "mkdir /x")?.err, "No space left on device")?;
         bundle.delete()?;
     }
+    // What the profile names no error for is refused with the profile's.
+    let mut bundle = Bundle::new("unused")?;
+    bundle.spec["process"]["args"] = json!(["mkdir", "/x"]);
+    bundle.spec["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 28,
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]});
+    has(&bundle.run()?.err, "Operation not permitted")?;
     let podman = std::path::Path::new("/usr/share/containers/seccomp.json");
     if podman.exists() {
         let profile: Value = serde_json::from_str(&std::fs::read_to_string(podman)?)?;

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::bundle::{Bundle, eventually, has, said, same, script};
 
 pub(crate) fn life_cycle() -> TestResult {
-    let bundle = Bundle::new("echo started; while true; do sleep 1; done")?;
+    let mut bundle = Bundle::new("echo started; while true; do sleep 1; done")?;
+    bundle.spec["annotations"] = json!({"org.example.word": "of the caller"});
     let pid_file = bundle.folder.path().join("pid");
     let created = bundle.create(&["--pid-file", &pid_file.display().to_string()])?;
     same((created.code, created.err.as_str()), (0, ""))?;
@@ -23,6 +24,8 @@ pub(crate) fn life_cycle() -> TestResult {
     let state: Value = serde_json::from_str(&bundle.call(&["state", &bundle.id])?.out)?;
     same(state["status"].as_str(), Some("running"))?;
     same(state["pid"].to_string(), pid)?;
+    same(&state["ociVersion"], &bundle.spec["ociVersion"])?;
+    same(&state["annotations"], &bundle.spec["annotations"])?;
     same(
         state["rootfs"].as_str().map(str::to_owned),
         Some(bundle.rootfs("").display().to_string().trim_end_matches('/').to_owned()),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Uid};
 use rustix::io::Errno;
-use sys::process as kernel;
+use sys::process::{self as kernel, MemoryPolicy};
 use sys::{During, Error as SysError};
 
 use crate::channel::{Channel, Message};
@@ -118,6 +118,24 @@ pub(crate) fn own_streams(uid: u32) {
     }
 }
 
+/// Where and when it runs.
+pub(crate) fn place(plan: &ProcessPlan, memory: Option<&MemoryPolicy>) -> Result<()> {
+    if let Some(value) = plan.io_priority {
+        kernel::set_io_priority(value).during("ioprio_set", value)?;
+    }
+    if let Some(policy) = memory {
+        kernel::set_memory_policy(policy).during("set_mempolicy", format_args!("{policy:?}"))?;
+    }
+    let Some(scheduler) = &plan.scheduler else { return Ok(()) };
+    match kernel::set_scheduler(scheduler) {
+        // sched_setattr(2): EPERM where the thread may not run on every CPU.
+        Err(Errno::PERM) if scheduler.policy == libc::SCHED_DEADLINE as u32 => Err(Error::said(
+            "process scheduler can't be used together with AllowedCPUs, or the privilege for SCHED_DEADLINE is missing",
+        )),
+        result => Ok(result.during("sched_setattr", format_args!("{scheduler:?}"))?),
+    }
+}
+
 /// Takes on user, groups, capabilities, labels and, unless it can wait until execve(2), the seccomp filter; and
 /// finds the program.
 pub(crate) fn become_it(
@@ -126,9 +144,6 @@ pub(crate) fn become_it(
     labels: Labels,
     channel: &Channel,
 ) -> Result<Program> {
-    if let Some(value) = plan.io_priority {
-        kernel::set_io_priority(value).during("ioprio_set", value)?;
-    }
     labels.write()?;
     // As root, who may pass where the user may not; again as the user, who may pass where root may not (NFS).
     let early = rustix::process::chdir(&plan.cwd);

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -13,15 +13,26 @@ use sys::{During, Error as SysError};
 
 use super::{Setup, cgroups, devices};
 use crate::error::{Error, Result, Stage};
+use crate::launch;
 use crate::plan::{MountKind, MountPlan};
 
-/// A detached mount to attach in the container.
+/// What a bind shows.
 #[derive(Debug)]
-pub(crate) struct Source {
-    /// Its root.
-    pub(crate) tree: OwnedFd,
-    /// Whether a folder is needed to attach it to.
-    pub(crate) is_folder: bool,
+pub(crate) enum Source {
+    /// A detached mount with its attributes.
+    Opened {
+        /// Its root.
+        tree: OwnedFd,
+        /// Whether a folder is needed to attach it to.
+        is_folder: bool,
+    },
+    /// What an earlier mount brought into the container.
+    Inside {
+        /// Absolute in the container.
+        path: PathBuf,
+        /// Whose mappings its owners are shown with.
+        user: Option<OwnedFd>,
+    },
 }
 
 const FOLDER: Mode = Mode::from_raw_mode(0o755);
@@ -56,9 +67,19 @@ pub(crate) fn make(setup: &mut Setup<'_>) -> Result<Root> {
 
 fn mount_one(root: &Root, entry: &MountPlan, source: Option<Source>, setup: &Setup<'_>) -> Result<()> {
     match (&entry.kind, source) {
-        (MountKind::Bind { .. }, Some(source)) => {
-            let target = target(root, &entry.destination, source.is_folder)?;
-            Ok(mount::attach(&source.tree, &target).during("attach", entry.destination.display())?)
+        (&MountKind::Bind { recursive }, Some(source)) => {
+            let (tree, is_folder) = match source {
+                Source::Opened { tree, is_folder } => (tree, is_folder),
+                Source::Inside { path, user } => {
+                    let found = root.resolve(&path)?;
+                    let is_folder = sys::fs::file_type(&found)? == FileType::Directory;
+                    let tree = mount::copy_tree_of(&found, recursive)?;
+                    launch::prepare(&tree, entry, user.as_ref(), setup.plan.root_propagation)?;
+                    (tree, is_folder)
+                }
+            };
+            let target = target(root, &entry.destination, is_folder)?;
+            Ok(mount::attach(&tree, &target).during("attach", entry.destination.display())?)
         }
         (MountKind::Bind { .. }, None) => Err(Error::said("the source was not opened")),
         (MountKind::Cgroup, _) => cgroups::mount_view(root, entry, setup),

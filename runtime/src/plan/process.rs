@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Capability, IOPriorityClass, PosixRlimitType, Process};
+use oci_spec::runtime::{Capability, IOPriorityClass, LinuxIOPriority, PosixRlimitType, Process};
 use rustix::process::Resource;
-use sys::process::Capabilities;
+use sys::process::{Capabilities, Scheduler};
 
+use super::placement::{self, Affinity};
 use crate::error::{Error, Result};
 
 /// A process of a container, its first or a later one.
@@ -42,6 +43,10 @@ pub(crate) struct ProcessPlan {
     pub(crate) selinux: Option<String>,
     /// For ioprio_set(2).
     pub(crate) io_priority: Option<i32>,
+    /// For sched_setattr(2).
+    pub(crate) scheduler: Option<Scheduler>,
+    /// Of a process that joins the container.
+    pub(crate) affinity: Option<Affinity>,
 }
 
 /// A terminal's size; zero leaves it.
@@ -66,12 +71,6 @@ impl ProcessPlan {
         }
         if !process.cwd().is_absolute() {
             return Err(Error::refused("process.cwd", "must be an absolute path"));
-        }
-        if process.scheduler().is_some() {
-            return Err(Error::refused("process.scheduler", "is not implemented"));
-        }
-        if process.exec_cpu_affinity().is_some() {
-            return Err(Error::refused("process.execCPUAffinity", "is not implemented"));
         }
         let size = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
         let terminal = process.terminal().unwrap_or(false).then(|| {
@@ -100,20 +99,27 @@ impl ProcessPlan {
             terminal,
             apparmor: text(process.apparmor_profile()),
             selinux: text(process.selinux_label()),
-            io_priority: process.io_priority().as_ref().map(|priority| {
-                let class = match priority.class() {
-                    IOPriorityClass::IoprioClassRt => 1,
-                    IOPriorityClass::IoprioClassBe => 2,
-                    IOPriorityClass::IoprioClassIdle => 3,
-                };
-                class << 13 | i32::try_from(priority.priority()).unwrap_or(0) & 0x1fff
-            }),
+            io_priority: process.io_priority().as_ref().map(io_priority).transpose()?,
+            scheduler: process.scheduler().as_ref().map(placement::scheduler).transpose()?,
+            affinity: process.exec_cpu_affinity().as_ref().map(placement::affinity).transpose()?,
         })
     }
 
     /// A variable of its environment.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.env.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='))
+    }
+}
+
+fn io_priority(given: &LinuxIOPriority) -> Result<i32> {
+    let class = match given.class() {
+        IOPriorityClass::IoprioClassRt => 1,
+        IOPriorityClass::IoprioClassBe => 2,
+        IOPriorityClass::IoprioClassIdle => 3,
+    };
+    match i32::try_from(given.priority()) {
+        Ok(priority @ 0..=7) => Ok(class << 13 | priority),
+        _ => Err(Error::refused("process.ioPriority.priority", "must lie between 0 and 7")),
     }
 }
 

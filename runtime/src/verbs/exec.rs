@@ -207,7 +207,11 @@ fn spawn(
         // Takes effect for the child that is cloned next.
         sys::namespace::join(&init, Kind::Pid.flag()).during("join", "pid namespace")?;
     }
-    let filter = Filter::load(&container.folder)?;
+    let mut filter = Filter::load(&container.folder)?;
+    if let (Some(filter), Some(listener)) = (&mut filter, &container.state.listener) {
+        filter.listener = Some(listener.clone());
+        filter.flags |= libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    }
     let entry = Entry {
         container,
         plan,
@@ -229,7 +233,7 @@ fn spawn(
     if has_pid {
         sys::namespace::join(&own, Kind::Pid.flag()).during("rejoin", "pid namespace")?;
     }
-    match finish(&child, &ours, options, context) {
+    match finish(container, &child, &ours, options, context) {
         Ok(()) => Ok(child),
         Err(error) => {
             fork::kill(&child);
@@ -239,7 +243,13 @@ fn spawn(
 }
 
 /// Waits until the program is executed: the channel then closes.
-fn finish(child: &Child, channel: &Channel, options: &Options, context: &Context) -> Result<()> {
+fn finish(
+    container: &Container,
+    child: &Child,
+    channel: &Channel,
+    options: &Options,
+    context: &Context,
+) -> Result<()> {
     let mut ready = false;
     loop {
         match channel.receive()? {
@@ -248,6 +258,7 @@ fn finish(child: &Child, channel: &Channel, options: &Options, context: &Context
             }
             Some((Message::Warning(text), _)) => context.log.warn(text),
             Some((Message::Ready, _)) => ready = true,
+            Some((Message::Listener, Some(fd))) => launch::tell_agent(container, child.pid, "running", &fd)?,
             Some(_) => {}
             None if ready => break,
             None => return Err(Error::said("the process ended before its program was executed")),
@@ -267,10 +278,20 @@ fn enter(mut entry: Entry<'_>) -> Result<()> {
     crate::relay::unblock()?;
     let plan = &entry.plan;
     init::write_score(plan.oom_score_adj, &entry.channel)?;
+    let cpus = |list: Option<&Vec<u32>>| match list {
+        Some(cpus) => {
+            sys::process::set_cpu_affinity(cpus).during("sched_setaffinity", format_args!("{cpus:?}"))
+        }
+        None => Ok(()),
+    };
+    cpus(plan.affinity.as_ref().and_then(|affinity| affinity.initial.as_ref()))?;
     if let Some(entrance) = entry.entrance.take() {
         entrance.enter()?;
     }
-    sys::process::reset_cpu_affinity();
+    match &plan.affinity {
+        Some(affinity) => cpus(affinity.last.as_ref())?,
+        None => sys::process::reset_cpu_affinity(),
+    }
     for &(resource, soft, hard) in &plan.limits {
         sys::process::set_limit(0, resource, soft, hard)
             .during("set limit", format_args!("{resource:?} to {soft}:{hard}"))?;
@@ -299,10 +320,11 @@ fn enter(mut entry: Entry<'_>) -> Result<()> {
         }
         None => process::own_streams(plan.uid),
     }
+    process::place(plan, state.memory_policy.as_ref())?;
     let filter = entry.filter.as_ref();
     let program = process::become_it(plan, filter, labels, &entry.channel)?;
     entry.channel.send(&Message::Ready)?;
-    if let Some(filter) = filter.filter(|_| plan.no_new_privileges) {
+    if let Some(filter) = filter.filter(|filter| plan.no_new_privileges && filter.listener.is_none()) {
         sys::process::load_seccomp(&filter.program, filter.flags)?;
     }
     program.execute(entry.preserve)

@@ -88,6 +88,9 @@ pub(super) fn apply(folder: &Folder, resources: &LinuxResources) -> Result<()> {
             }
         }
     }
+    if folder.has("rdma") {
+        super::v2::apply_rdma(path, resources)?;
+    }
     Ok(())
 }
 

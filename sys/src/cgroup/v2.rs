@@ -75,6 +75,20 @@ pub(super) fn apply(folder: &Folder, resources: &LinuxResources) -> Result<()> {
         }
         fs::write(&path.join(format!("hugetlb.{size}.max")), &page.limit().to_string())?;
     }
+    apply_rdma(path, resources)?;
+    for (file, value) in resources.unified().iter().flatten() {
+        if file.contains('/') || file.is_empty() {
+            return Err(Error::new("unified resource", file, Errno::INVAL));
+        }
+        for line in value.lines() {
+            fs::write(&path.join(file), line)?;
+        }
+    }
+    Ok(())
+}
+
+/// Both versions have the same file.
+pub(super) fn apply_rdma(path: &Path, resources: &LinuxResources) -> Result<()> {
     for (device, limits) in resources.rdma().iter().flatten() {
         let limit = |limit: Option<u32>| limit.map_or("max".to_owned(), |limit| limit.to_string());
         let line = format!(
@@ -83,14 +97,6 @@ pub(super) fn apply(folder: &Folder, resources: &LinuxResources) -> Result<()> {
             limit(limits.hca_objects())
         );
         fs::write(&path.join("rdma.max"), &line)?;
-    }
-    for (file, value) in resources.unified().iter().flatten() {
-        if file.contains('/') || file.is_empty() {
-            return Err(Error::new("unified resource", file, Errno::INVAL));
-        }
-        for line in value.lines() {
-            fs::write(&path.join(file), line)?;
-        }
     }
     Ok(())
 }
