@@ -111,6 +111,12 @@ pub fn read_only_overlay(lower: &Path, second: &Path) -> Result<OwnedFd> {
     rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).during("fsmount", "overlay")
 }
 
+/// Detaches the mount at a path; who uses it keeps it.
+pub fn detach(path: &Path) -> Result<()> {
+    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+    rustix::mount::unmount(path, flags).during("umount", path.display())
+}
+
 /// Changes the propagation of the mount at a path (`MS_SHARED` and so on, with `MS_REC`).
 pub fn set_propagation(path: &Path, flags: u64) -> Result<()> {
     #[allow(clippy::cast_possible_truncation)] // mount(2) has 32 flags.
