@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use api_cni::{
     Args, Code, Error, NetResult, PluginConf, Version, check_container_id, check_ifname, check_network_name,
+    go_json,
 };
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sys::netns::NetNs;
 
 /// What a plugin is asked to do.
@@ -48,10 +51,13 @@ pub(crate) struct Call {
     /// Empty when the runtime knows none, which only DEL allows.
     pub(crate) netns: String,
     pub(crate) ifname: String,
-    pub(crate) args: Args,
+    /// As it is written: only those plugins decode it that want something of it.
+    args: String,
     pub(crate) path: Vec<PathBuf>,
     pub(crate) conf: PluginConf,
-    /// The request's bytes: a plugin's own keys, and what an exec'd IPAM plugin is given.
+    /// The whole configuration, for a plugin's own keys.
+    config: Value,
+    /// The request's bytes, which an exec'd IPAM plugin is given.
     pub(crate) stdin: Vec<u8>,
     may_be_own_netns: bool,
 }
@@ -82,8 +88,9 @@ impl Call {
         if stdin.len() > api_cni::MAX_BYTES {
             return Err(Error::new(Code::DECODE, "the configuration is too long"));
         }
-        let conf: PluginConf = serde_json::from_slice(&stdin)
-            .map_err(|error| Error::new(Code::DECODE, format!("decoding the configuration: {error}")))?;
+        let undecodable = |error| Error::new(Code::DECODE, format!("decoding the configuration: {error}"));
+        let config: Value = serde_json::from_slice(&stdin).map_err(undecodable)?;
+        let conf: PluginConf = go_json::from_value(config.clone()).map_err(undecodable)?;
         let version = Version::parse(&conf.cni_version).ok_or_else(|| {
             let known: Vec<_> = Version::ALL.iter().map(|version| version.as_str()).collect();
             Error::new(
@@ -114,9 +121,10 @@ impl Call {
             container_id,
             netns,
             ifname,
-            args: Args::parse(&environment("CNI_ARGS"))?,
+            args: environment("CNI_ARGS"),
             path: std::env::split_paths(&environment("CNI_PATH")).collect(),
             conf,
+            config,
             stdin,
             may_be_own_netns: matches!(
                 environment("CNI_NETNS_OVERRIDE").to_lowercase().as_str(),
@@ -165,16 +173,31 @@ impl Call {
         Ok(valid.iter().map(|one| owner(&self.conf.name, &one.container_id, &one.ifname)).collect())
     }
 
+    /// A plugin's own keys of the configuration.
+    pub(crate) fn keys<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        go_json::from_value(self.config.clone())
+            .map_err(|error| Error::new(Code::INVALID_CONFIG, format!("decoding the configuration: {error}")))
+    }
+
+    /// CNI_ARGS, for ADD. A key that none of our plugins knows is refused, unless it is told to be ignored or may be meant
+    /// for a foreign IPAM plugin. What DEL and CHECK are about was decided by the ADD.
+    pub(crate) fn args(&self) -> Result<Args, Error> {
+        if self.verb != Verb::Add {
+            return Ok(Args::default());
+        }
+        let args = Args::parse(&self.args)?;
+        if matches!(self.conf.ipam.kind.as_str(), "" | crate::host_local::NAME) {
+            args.check_known(&["IP", "MAC"])?;
+        }
+        Ok(args)
+    }
+
     /// A string argument: by `runtimeConfig`, by `args.cni`, or by CNI_ARGS, in this order.
-    pub(crate) fn argument(&self, key: &str, cni_args_key: &str) -> Option<String> {
+    pub(crate) fn argument(&self, key: &str, cni_args_key: &str) -> Result<Option<String>, Error> {
+        let args = self.args()?;
         let by_args = || self.conf.args.as_ref()?.get("cni")?.get(key)?.as_str();
-        self.conf
-            .runtime_config
-            .get(key)
-            .and_then(|value| value.as_str())
-            .or_else(by_args)
-            .or_else(|| self.args.get(cni_args_key))
-            .map(str::to_owned)
+        let by_runtime = self.conf.runtime_config.get(key).and_then(Value::as_str);
+        Ok(by_runtime.or_else(by_args).or_else(|| args.get(cni_args_key)).map(str::to_owned))
     }
 }
 

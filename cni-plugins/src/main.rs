@@ -27,6 +27,8 @@ mod loopback;
 mod plugin;
 mod portmap;
 mod ruleset;
+#[cfg(test)]
+mod strange_requests;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args();

@@ -1,6 +1,6 @@
 //! The table of plugins, and the way of a request through one of them.
 
-use api_cni::{Error, NetResult};
+use api_cni::{Code, Error, NetResult};
 use serde_json::Value;
 
 use crate::call::{Call, Verb};
@@ -36,7 +36,11 @@ pub(crate) fn run(
     let outcome = match call.verb {
         Verb::Add => {
             let mut effects = Effects::new();
-            let outcome = (plugin.add)(&call, &mut effects);
+            let outcome = (plugin.add)(&call, &mut effects).and_then(|result| {
+                let expressible = result.check_expressible(call.version);
+                expressible.map_err(|error| Error::new(Code::INVALID_CONFIG, error.to_string()))?;
+                Ok(result)
+            });
             effects.finish(outcome).map(|result| Some(result.to_value(call.version)))
         }
         Verb::Del => (plugin.del)(&call).map(|()| None),

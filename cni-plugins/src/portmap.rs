@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use api_cni::{Code, Error, NetResult, PortMapping, bool_or_string};
+use api_cni::{Code, Error, NetResult, PortMapping, bool_or_string, go_json};
 use serde::Deserialize;
 use serde_json::Value;
 use sys::netlink::Netlink;
@@ -14,7 +14,7 @@ use sys::sysctl;
 use crate::call::Call;
 use crate::effect::{Effect, Effects, all};
 use crate::plugin::Plugin;
-use crate::ruleset::{Item, PORTMAP_KINDS, Ruleset, TABLE};
+use crate::ruleset::{self, Item, PORTMAP_KINDS, Ruleset};
 
 pub(crate) const PLUGIN: Plugin = Plugin { name: "portmap", add, del, check, status, gc };
 
@@ -23,8 +23,8 @@ pub(crate) const PLUGIN: Plugin = Plugin { name: "portmap", add, del, check, sta
 #[serde(rename_all = "camelCase")]
 struct Keys {
     /// Masquerade what comes from localhost and from the container's own network.
-    #[serde(default)]
-    snat: Option<Value>,
+    #[serde(default = "yes", deserialize_with = "bool_or_string")]
+    snat: bool,
     #[serde(default, deserialize_with = "bool_or_string")]
     masq_all: bool,
     #[serde(default)]
@@ -35,13 +35,10 @@ struct Keys {
     conditions_v4: Option<Vec<String>>,
     #[serde(default, rename = "conditionsV6")]
     conditions_v6: Option<Vec<String>>,
-    /// Ours: the nftables table to use.
-    #[serde(default = "default_table")]
-    nft_table: String,
 }
 
-fn default_table() -> String {
-    TABLE.into()
+fn yes() -> bool {
+    true
 }
 
 struct Conf {
@@ -94,10 +91,7 @@ impl Mapping {
 }
 
 fn conf_of(call: &Call) -> Result<Conf, Error> {
-    let invalid = |error: serde_json::Error| {
-        Error::new(Code::INVALID_CONFIG, format!("decoding the configuration: {error}"))
-    };
-    let keys: Keys = serde_json::from_slice(&call.stdin).map_err(invalid)?;
+    let keys: Keys = call.keys()?;
     if keys.masq_all {
         return Err(Error::unsupported_field("masqAll", true));
     }
@@ -112,18 +106,24 @@ fn conf_of(call: &Call) -> Result<Conf, Error> {
             return Err(Error::unsupported_field(name, value.join(" ")));
         }
     }
-    let snat = keys.snat.filter(|value| !value.is_null()).map(bool_or_string).transpose().map_err(invalid)?;
-    let raw = call.conf.runtime_config.get("portMappings").filter(|value| !value.is_null()).cloned();
-    let raw: Vec<PortMapping> = raw
-        .map(serde_json::from_value)
-        .transpose()
-        .map_err(|error| {
-            Error::new(Code::INVALID_CONFIG, format!("decoding runtimeConfig.portMappings: {error}"))
-        })?
-        .unwrap_or_default();
-    let mappings = raw.iter().map(Mapping::new).collect::<Result<Vec<_>, _>>()?;
+    let mappings = raw_mappings(call)?.iter().map(Mapping::new).collect::<Result<Vec<_>, _>>()?;
     // markMasqBit is inert: nothing is marked, since the elements say what is masqueraded.
-    Ok(Conf { snat: snat.unwrap_or(true), table: keys.nft_table, mappings })
+    Ok(Conf { snat: keys.snat, table: ruleset::table_of(call)?, mappings })
+}
+
+#[cfg(test)]
+pub(crate) fn decode(call: &Call) -> Result<(), Error> {
+    let result = call.prev_result()?.unwrap_or_default();
+    conf_of(call).map(|conf| drop(items(&conf, &result)))
+}
+
+fn raw_mappings(call: &Call) -> Result<Vec<PortMapping>, Error> {
+    let Some(raw) = call.conf.runtime_config.get("portMappings").filter(|value| !value.is_null()) else {
+        return Ok(Vec::new());
+    };
+    go_json::from_value(raw.clone()).map_err(|error| {
+        Error::new(Code::INVALID_CONFIG, format!("decoding runtimeConfig.portMappings: {error}"))
+    })
 }
 
 /// The elements of all mappings, for the first address of each family.
@@ -175,7 +175,7 @@ fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error
         || Ruleset::open(&conf.table)?.put(&items, &owner),
         move || Ruleset::open(&table)?.remove(&PORTMAP_KINDS, &call.owner()),
     )?;
-    forget_flows(&conf, effects)?;
+    forget_flows(&conf.mappings, effects)?;
     Ok(result)
 }
 
@@ -200,8 +200,8 @@ fn prepare_interfaces(result: &NetResult) -> Result<(), Error> {
     Ok(())
 }
 
-fn forget_flows(conf: &Conf, effects: &mut Effects<'_>) -> Result<(), Error> {
-    let udp: Vec<_> = conf.mappings.iter().filter(|mapping| mapping.protocol == UDP).collect();
+fn forget_flows(mappings: &[Mapping], effects: &mut Effects<'_>) -> Result<(), Error> {
+    let udp: Vec<_> = mappings.iter().filter(|mapping| mapping.protocol == UDP).collect();
     if udp.is_empty() {
         return Ok(());
     }
@@ -217,14 +217,16 @@ fn forget_flows(conf: &Conf, effects: &mut Effects<'_>) -> Result<(), Error> {
     })
 }
 
-/// By owner and not by port, so that it works without runtimeConfig and never takes a port from its next owner.
+/// By owner and not by port, so that it works without runtimeConfig, or with one that ADD refused, and never takes a port
+/// from its next owner.
 fn del(call: &Call) -> Result<(), Error> {
-    let conf = conf_of(call)?;
+    let table = ruleset::table_of(call)?;
+    let mappings: Vec<_> =
+        raw_mappings(call).iter().flatten().filter_map(|raw| Mapping::new(raw).ok()).collect();
     let mut effects = Effects::new();
-    let removed = effects.perform(Effect::RemoveElements, || {
-        Ruleset::open(&conf.table)?.remove(&PORTMAP_KINDS, &call.owner())
-    });
-    all([removed, forget_flows(&conf, &mut effects)])
+    let removed = effects
+        .perform(Effect::RemoveElements, || Ruleset::open(&table)?.remove(&PORTMAP_KINDS, &call.owner()));
+    all([removed, forget_flows(&mappings, &mut effects)])
 }
 
 fn check(call: &Call) -> Result<(), Error> {
@@ -239,10 +241,10 @@ fn status(call: &Call) -> Result<(), Error> {
 }
 
 fn gc(call: &Call) -> Result<(), Error> {
-    let conf = conf_of(call)?;
+    let table = ruleset::table_of(call)?;
     let valid = call.valid_owners()?;
     Effects::new().perform(Effect::RemoveElements, || {
-        Ruleset::open(&conf.table)?.collect(&PORTMAP_KINDS, &call.conf.name, &valid)
+        Ruleset::open(&table)?.collect(&PORTMAP_KINDS, &call.conf.name, &valid)
     })
 }
 

@@ -20,12 +20,34 @@ use std::net::IpAddr;
 
 use api_cni::{Cidr, Code, Error};
 use rustix::io::Errno;
+use serde::Deserialize;
 use sys::nft::expr::{Expr, Meta, Part, Reg, Verdict, ifname, join};
 use sys::nft::{Batch, Chain, Family, Hook, Key, Nft, Set};
 
+use crate::call::Call;
+
 /// The table, when the configuration names no other.
-pub(crate) const TABLE: &str = "orlop-cni";
+const TABLE: &str = "orlop-cni";
 const FAMILY: Family = Family::Inet;
+
+/// The key of the table in a plugin's configuration; ours, no other implementation knows it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TableKey {
+    #[serde(default)]
+    nft_table: String,
+}
+
+/// The table to use. Nothing else of the configuration is looked at: a DEL must work with one that an ADD refused.
+pub(crate) fn table_of(call: &Call) -> Result<String, Error> {
+    let TableKey { nft_table } = call.keys()?;
+    // The kernel's limit is 255 bytes; an empty name is no name.
+    match nft_table.len() {
+        0 => Ok(TABLE.into()),
+        1..256 if !nft_table.contains('\0') => Ok(nft_table),
+        _ => Err(Error::new(Code::INVALID_CONFIG, format!("nftTable {nft_table:?} cannot name a table"))),
+    }
+}
 
 /// The sets and maps of one address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -53,4 +53,11 @@ mod tests {
         assert!(Args::parse("IP").is_err());
         assert_eq!(Args::parse("IP=a=b;").unwrap().get("IP"), Some("a=b"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn parsing_never_panics(text in "[;=A-Za-z0-9é]{0,60}") {
+            let _ = Args::parse(&text).map(|args| args.check_known(&["IP"]));
+        }
+    }
 }

@@ -101,6 +101,19 @@ mod tests {
         assert_eq!(entry.config().unwrap(), b"{}");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_entry_never_panics(damage in crate::damage::any()) {
+            let mut entry = CacheEntry::new("net", "abc", "eth0", b"{}");
+            entry.cni_args = vec![["IgnoreUnknown".into(), "1".into()]];
+            let value = serde_json::from_slice(&entry.to_bytes()).unwrap();
+            if let Some(entry) = CacheEntry::parse(&damage.of(&value)) {
+                let _ = entry.config();
+                proptest::prop_assert_eq!(CacheEntry::parse(&entry.to_bytes()).unwrap(), entry);
+            }
+        }
+    }
+
     #[test]
     fn a_broken_or_foreign_file_is_none() {
         assert_eq!(CacheEntry::parse(b""), None);

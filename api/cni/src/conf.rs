@@ -221,15 +221,28 @@ pub struct Attachment {
     pub ifname: String,
 }
 
-/// The `ipam` object: its type, and the rest for the plugin of that type.
+/// The `ipam` object.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(try_from = "Map<String, Value>")]
 pub struct IpamConf {
-    /// The plugin's file name; empty for none.
-    #[serde(default, rename = "type")]
+    /// The plugin's file name, its `type`; empty for none.
     pub kind: String,
-    /// All other keys.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    /// The whole object, for the plugin of that type.
+    pub object: Map<String, Value>,
+}
+
+impl TryFrom<Map<String, Value>> for IpamConf {
+    type Error = String;
+
+    fn try_from(object: Map<String, Value>) -> Result<Self, String> {
+        let kind = object.iter().find(|(key, _)| key.eq_ignore_ascii_case("type")).map(|(_, value)| value);
+        let kind = match kind {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(kind)) => kind.clone(),
+            Some(other) => return Err(format!("type: {other} is no file name")),
+        };
+        Ok(Self { kind, object })
+    }
 }
 
 /// Resolver configuration.

@@ -8,7 +8,10 @@ mod args;
 mod cache;
 mod cidr;
 mod conf;
+#[cfg(test)]
+mod damage;
 mod error;
+pub mod go_json;
 mod names;
 mod result;
 mod version;
@@ -22,5 +25,5 @@ pub use conf::{
 };
 pub use error::{Code, Error};
 pub use names::{NameError, check_container_id, check_ifname, check_network_name};
-pub use result::{Interface, IpConfig, NetResult, ResultError, Route};
+pub use result::{Interface, IpConfig, NetResult, ResultError, Route, empty_is_none};
 pub use version::{Version, VersionReport};

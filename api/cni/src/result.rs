@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cidr::Cidr;
 use crate::conf::{Dns, MAX_BYTES};
+use crate::go_json;
 use crate::version::Version;
 
 #[cfg(test)]
@@ -120,6 +121,11 @@ pub enum ResultError {
     /// An address names an interface that the result does not have.
     #[error("an address of a result names interface {0}, and there are {1}")]
     Index(usize, usize),
+    /// The version has room for one address of each family, and needs one.
+    #[error(
+        "a result of CNI {0} cannot have {1} IPv4 and {2} IPv6 addresses: it has one or none of each, and one at least"
+    )]
+    Inexpressible(Version, usize, usize),
 }
 
 #[derive(Deserialize)]
@@ -153,7 +159,7 @@ impl NetResult {
         let name = value.get("cniVersion").and_then(Value::as_str).unwrap_or_default();
         let version = Version::parse(name).ok_or_else(|| ResultError::Version(name.to_owned()))?;
         let result = if version < Version::V0_3_0 {
-            let old = serde_json::from_value::<OldResult>(value)?;
+            let old = go_json::from_value::<OldResult>(value)?;
             let mut result = Self { dns: old.dns, ..Self::default() };
             for ip in [old.ip4, old.ip6].into_iter().flatten() {
                 result.ips.push(IpConfig { interface: None, address: ip.ip, gateway: ip.gateway });
@@ -161,7 +167,7 @@ impl NetResult {
             }
             result
         } else {
-            serde_json::from_value::<Self>(value)?
+            go_json::from_value::<Self>(value)?
         };
         match result.ips.iter().filter_map(|ip| ip.interface).find(|index| *index >= result.interfaces.len())
         {
@@ -170,7 +176,17 @@ impl NetResult {
         }
     }
 
-    /// The JSON of this result in a version.
+    /// Refuses a result that a version cannot express: the versions before 0.3.0 are about the address of each family.
+    pub fn check_expressible(&self, version: Version) -> Result<(), ResultError> {
+        let v4 = self.ips.iter().filter(|ip| ip.address.addr.is_ipv4()).count();
+        let v6 = self.ips.len() - v4;
+        if version < Version::V0_3_0 && (v4 > 1 || v6 > 1 || self.ips.is_empty()) {
+            return Err(ResultError::Inexpressible(version, v4, v6));
+        }
+        Ok(())
+    }
+
+    /// The JSON of this result in a version. What the version has no room for is left out.
     pub fn to_value(&self, version: Version) -> Value {
         let mut value = if version < Version::V0_3_0 { self.old() } else { self.lists(version) };
         value["cniVersion"] = json!(version.as_str());
@@ -244,8 +260,8 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// Go programs print an unset address as an empty string.
-fn empty_is_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+/// Reads an address that Go programs print as an empty string when it is unset.
+pub fn empty_is_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
     match Option::<String>::deserialize(deserializer)?.as_deref() {
         None | Some("") => Ok(None),
         Some(text) => text.parse().map(Some).map_err(serde::de::Error::custom),

@@ -29,7 +29,7 @@ pub(super) fn check(call: &Call) -> Result<(), Error> {
         Some(link) if !link.up => return wrong(format!("{host} is down")),
         Some(_) => {}
     }
-    check_container(call, &result)?;
+    check_container(call, &conf, &result)?;
     ipam::check(call)?;
     if conf.ip_masq {
         Ruleset::open(&conf.nft_table)?.check(&masq_items(&conf, &result), &call.owner())?;
@@ -37,7 +37,7 @@ pub(super) fn check(call: &Call) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_container(call: &Call, result: &NetResult) -> Result<(), Error> {
+fn check_container(call: &Call, conf: &Conf, result: &NetResult) -> Result<(), Error> {
     let netns = call.open_netns()?;
     let mut inner =
         Netlink::open_in(&netns).map_err(|error| Error::new(Code::INVALID_NETNS, error.to_string()))?;
@@ -46,6 +46,9 @@ fn check_container(call: &Call, result: &NetResult) -> Result<(), Error> {
     let Some(link) = inner.link(&call.ifname).map_err(failed)? else {
         return wrong(format!("{} is gone", call.ifname));
     };
+    if !link.up && !conf.disable_container_interface {
+        return wrong(format!("{} is down", link.name));
+    }
     let expected = &result.interfaces[place];
     if !expected.mac.is_empty() && mac_text(&link.mac) != expected.mac.to_lowercase() {
         return wrong(format!(

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::call::Call;
-use crate::ruleset::TABLE;
+use crate::ruleset;
 
 /// The keys as they are written.
 #[derive(Debug, Deserialize)]
@@ -43,9 +43,6 @@ struct Keys {
     disable_container_interface: bool,
     #[serde(default, deserialize_with = "bool_or_string")]
     port_isolation: bool,
-    /// Ours: the nftables table to use.
-    #[serde(default)]
-    nft_table: String,
 }
 
 /// The checked configuration.
@@ -59,6 +56,8 @@ pub(super) struct Conf {
     pub(super) mtu: Option<u32>,
     pub(super) hairpin_mode: bool,
     pub(super) promisc_mode: bool,
+    pub(super) port_isolation: bool,
+    pub(super) disable_container_interface: bool,
     pub(super) mac: Option<[u8; 6]>,
     pub(super) nft_table: String,
 }
@@ -66,18 +65,22 @@ pub(super) struct Conf {
 impl Conf {
     pub(super) fn of(call: &Call) -> Result<Self, Error> {
         let invalid = |text: String| Error::new(Code::INVALID_CONFIG, text);
-        let keys: Keys = serde_json::from_slice(&call.stdin)
-            .map_err(|error| invalid(format!("decoding the configuration: {error}")))?;
+        let keys: Keys = call.keys()?;
         refuse_unsupported(&keys)?;
         let bridge = if keys.bridge.is_empty() { "cni0".into() } else { keys.bridge };
         api_cni::check_ifname(&bridge).map_err(|error| invalid(error.to_string()))?;
         if keys.hairpin_mode && keys.promisc_mode {
             return Err(invalid("hairpinMode and promiscMode exclude each other".into()));
         }
+        if keys.disable_container_interface && !call.conf.ipam.kind.is_empty() {
+            return Err(invalid(
+                "disableContainerInterface leaves no interface for the addresses of ipam".into(),
+            ));
+        }
         if keys.mtu != 0 && keys.mtu < 68 {
             return Err(invalid(format!("the mtu {} is less than IPv4's least, 68", keys.mtu)));
         }
-        let mac = call.argument("mac", "MAC");
+        let mac = call.argument("mac", "MAC")?;
         let mac = mac
             .map(|text| parse_mac(&text).ok_or_else(|| invalid(format!("{text:?} is no hardware address"))));
         Ok(Self {
@@ -89,8 +92,10 @@ impl Conf {
             mtu: (keys.mtu != 0).then_some(keys.mtu),
             hairpin_mode: keys.hairpin_mode,
             promisc_mode: keys.promisc_mode,
+            port_isolation: keys.port_isolation,
+            disable_container_interface: keys.disable_container_interface,
             mac: mac.transpose()?,
-            nft_table: if keys.nft_table.is_empty() { TABLE.into() } else { keys.nft_table },
+            nft_table: ruleset::table_of(call)?,
         })
     }
 }
@@ -110,12 +115,7 @@ fn refuse_unsupported(keys: &Keys) -> Result<(), Error> {
     {
         return Err(Error::unsupported_field("ipMasqBackend", backend));
     }
-    for (name, value) in [
-        ("macspoofchk", keys.macspoofchk),
-        ("enabledad", keys.enabledad),
-        ("disableContainerInterface", keys.disable_container_interface),
-        ("portIsolation", keys.port_isolation),
-    ] {
+    for (name, value) in [("macspoofchk", keys.macspoofchk), ("enabledad", keys.enabledad)] {
         if value {
             return Err(Error::unsupported_field(name, value));
         }
@@ -156,8 +156,6 @@ mod tests {
             (r#"{"preserveDefaultVlan":false}"#, "preserveDefaultVlan"),
             (r#"{"macspoofchk":"true"}"#, "macspoofchk"),
             (r#"{"enabledad":true}"#, "enabledad"),
-            (r#"{"disableContainerInterface":true}"#, "disableContainerInterface"),
-            (r#"{"portIsolation":true}"#, "portIsolation"),
             (r#"{"ipMasqBackend":"iptables"}"#, "ipMasqBackend"),
         ] {
             let error = conf(text).unwrap_err();
@@ -181,6 +179,7 @@ mod tests {
             r#"{"bridge":"a/b"}"#,
             r#"{"hairpinMode":true,"promiscMode":true}"#,
             r#"{"mtu":10}"#,
+            r#"{"disableContainerInterface":true,"ipam":{"type":"host-local"}}"#,
             r#"{"args":{"cni":{"mac":"02:00"}}}"#,
             r#"{"isGateway":3}"#,
         ] {

@@ -19,7 +19,7 @@ use crate::call::{Call, hash, owner};
 use crate::effect::{Effect, Effects, all};
 use crate::plugin::Plugin;
 use crate::ruleset::{BRIDGE_KINDS, Item, Ruleset};
-use crate::{forward, host_local, ipam};
+use crate::{forward, host_local, ipam, ruleset};
 
 mod check;
 mod conf;
@@ -27,6 +27,12 @@ mod conf;
 use conf::Conf;
 
 pub(crate) const PLUGIN: Plugin = Plugin { name: "bridge", add, del, check: check::check, status, gc };
+
+#[cfg(test)]
+pub(crate) fn decode(call: &Call) -> Result<(), Error> {
+    let (conf, mut result) = (Conf::of(call)?, call.prev_result()?.unwrap_or_default());
+    complete_gateways(&conf, &mut result)
+}
 
 fn failed(error: sys::Error) -> Error {
     Error::new(Code::PLUGIN, error.to_string())
@@ -86,8 +92,9 @@ fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error
         || make_veth(&conf, &host, &bridge, &peer, &mut outer),
         move || open_netlink()?.delete_link(&undo_host).map_err(failed),
     )?;
-    let link =
-        effects.perform(Effect::SetUpContainer, || set_up_container(call, &netns, &result, &mut inner))?;
+    let link = effects.perform(Effect::SetUpContainer, || {
+        set_up_container(call, &netns, &result, !conf.disable_container_interface, &mut inner)
+    })?;
 
     if conf.ip_masq {
         let items = masq_items(&conf, &result);
@@ -99,6 +106,8 @@ fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error
         )?;
     }
 
+    let bridge =
+        if conf.is_gateway { bridge } else { outer.link(&conf.bridge).map_err(failed)?.unwrap_or(bridge) };
     let host_link = outer.link(&host).map_err(failed)?.unwrap_or_default();
     result.interfaces =
         vec![interface(&bridge, ""), interface(&host_link, ""), interface(&link, &call.netns)];
@@ -203,6 +212,8 @@ fn add_gateways(conf: &Conf, bridge: &Link, result: &NetResult, outer: &mut Netl
             }
             outer.delete_address(bridge.index, *other, *length).map_err(failed)?;
         }
+        // Whoever made the bridge may have left its hardware address to the kernel, which then changes with its ports.
+        outer.set_mac(bridge.index, &bridge.mac).map_err(failed)?;
         match outer.add_address(bridge.index, *addr, *prefix) {
             Err(error) if error.errno == rustix::io::Errno::EXIST => {}
             other => other.map_err(failed)?,
@@ -232,6 +243,9 @@ fn make_veth(
     if conf.hairpin_mode {
         outer.set_hairpin(host, true).map_err(failed)?;
     }
+    if conf.port_isolation {
+        outer.set_isolated(host, true).map_err(failed)?;
+    }
     Ok(())
 }
 
@@ -240,6 +254,7 @@ fn set_up_container(
     call: &Call,
     netns: &NetNs,
     result: &NetResult,
+    up: bool,
     inner: &mut Netlink,
 ) -> Result<Link, Error> {
     let link = inner.link(&call.ifname).map_err(failed)?;
@@ -253,7 +268,9 @@ fn set_up_container(
     for ip in &result.ips {
         inner.add_address(link.index, ip.address.addr, ip.address.prefix).map_err(failed)?;
     }
-    inner.set_up(link.index, true).map_err(failed)?;
+    if up {
+        inner.set_up(link.index, true).map_err(failed)?;
+    }
     for route in &result.routes {
         let family = |ip: &&api_cni::IpConfig| ip.address.addr.is_ipv4() == route.dst.addr.is_ipv4();
         let gateway = route.gw.or_else(|| result.ips.iter().find(family)?.gateway);
@@ -280,14 +297,13 @@ fn masq_items(conf: &Conf, result: &NetResult) -> Vec<Item> {
 }
 
 fn del(call: &Call) -> Result<(), Error> {
-    let conf = Conf::of(call)?;
+    let table = ruleset::table_of(call)?;
     let mut effects = Effects::new();
     let host = host_name(&call.owner());
     let link = effects.perform(Effect::DeleteVeth, || open_netlink()?.delete_link(&host).map_err(failed));
     let addresses = ipam::del(call);
-    let masq = effects.perform(Effect::RemoveElements, || {
-        Ruleset::open(&conf.nft_table)?.remove(&BRIDGE_KINDS, &call.owner())
-    });
+    let masq = effects
+        .perform(Effect::RemoveElements, || Ruleset::open(&table)?.remove(&BRIDGE_KINDS, &call.owner()));
     all([link, addresses, masq])
 }
 
@@ -298,7 +314,7 @@ fn status(call: &Call) -> Result<(), Error> {
 
 /// A lease is given back only after its interface is gone, or the address would be there twice.
 fn gc(call: &Call) -> Result<(), Error> {
-    let conf = Conf::of(call)?;
+    let table = ruleset::table_of(call)?;
     let valid = call.valid_owners()?;
     let name = &call.conf.name;
     let stale =
@@ -311,8 +327,7 @@ fn gc(call: &Call) -> Result<(), Error> {
         }))
     });
     let addresses = ipam::gc(call);
-    let masq = effects.perform(Effect::RemoveElements, || {
-        Ruleset::open(&conf.nft_table)?.collect(&BRIDGE_KINDS, name, &valid)
-    });
+    let masq = effects
+        .perform(Effect::RemoveElements, || Ruleset::open(&table)?.collect(&BRIDGE_KINDS, name, &valid));
     all([links, addresses, masq])
 }

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use api_cni::{Cidr, Code, Dns, Error, IpConfig, NetResult, Route};
+use api_cni::{Cidr, Code, Dns, Error, IpConfig, NetResult, Route, empty_is_none, go_json};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::call::Call;
 use crate::effect::{Effect, Effects, all};
@@ -28,18 +30,37 @@ const DATA_DIR: &str = "/var/lib/cni/networks";
 
 /// The keys of `ipam` that are ours.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 struct Keys {
-    #[serde(flatten)]
-    range: Option<range::Keys>,
-    #[serde(default)]
+    /// A single range may stand in `ipam` itself.
+    subnet: Option<Cidr>,
+    #[serde(deserialize_with = "empty_is_none")]
+    range_start: Option<IpAddr>,
+    #[serde(deserialize_with = "empty_is_none")]
+    range_end: Option<IpAddr>,
+    #[serde(deserialize_with = "empty_is_none")]
+    gateway: Option<IpAddr>,
     ranges: Vec<Vec<range::Keys>>,
-    #[serde(default)]
     routes: Vec<Route>,
+    resolv_conf: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DirKey {
     #[serde(default)]
     data_dir: PathBuf,
-    #[serde(default)]
-    resolv_conf: PathBuf,
+}
+
+fn keys_of<T: DeserializeOwned>(call: &Call) -> Result<T, Error> {
+    go_json::from_value(call.conf.ipam.object.clone().into())
+        .map_err(|error| Error::new(Code::INVALID_CONFIG, format!("decoding ipam: {error}")))
+}
+
+/// Where the leases are. Nothing else of the configuration is looked at: a DEL must work with one that an ADD refused.
+fn data_dir_of(call: &Call) -> Result<PathBuf, Error> {
+    let DirKey { data_dir } = keys_of(call)?;
+    Ok(if data_dir.as_os_str().is_empty() { DATA_DIR.into() } else { data_dir })
 }
 
 /// The checked configuration.
@@ -53,39 +74,46 @@ struct Conf {
 
 fn conf_of(call: &Call) -> Result<Conf, Error> {
     let invalid = |text: String| Error::new(Code::INVALID_CONFIG, text);
-    let keys: Keys = serde_json::from_value(call.conf.ipam.rest.clone().into())
-        .map_err(|error| invalid(format!("decoding ipam: {error}")))?;
-    let mut sets: Vec<Vec<range::Keys>> = keys.range.into_iter().map(|range| vec![range]).collect();
-    sets.extend(keys.ranges);
+    let keys: Keys = keys_of(call)?;
+    let Keys { range_start, range_end, gateway, .. } = keys;
+    let single = keys.subnet.map(|subnet| vec![range::Keys { subnet, range_start, range_end, gateway }]);
+    let mut sets: Vec<_> = single.into_iter().chain(keys.ranges).collect();
     if let Some(value) = call.conf.runtime_config.get("ipRanges") {
-        let more: Vec<Vec<range::Keys>> = serde_json::from_value(value.clone())
+        let more: Vec<Vec<range::Keys>> = go_json::from_value(value.clone())
             .map_err(|error| invalid(format!("decoding runtimeConfig.ipRanges: {error}")))?;
         // The runtime's ranges come first, as in the reference.
         sets.splice(0..0, more);
     }
     let sets = sets.into_iter().map(RangeSet::new).collect::<Result<Vec<_>, _>>()?;
     range::check_apart(&sets)?;
+    range::check_expressible(&sets, call.version)?;
     if sets.is_empty() {
         return Err(invalid("ipam has no range".into()));
     }
     Ok(Conf {
         sets,
         routes: keys.routes,
-        data_dir: if keys.data_dir.as_os_str().is_empty() { DATA_DIR.into() } else { keys.data_dir },
+        data_dir: data_dir_of(call)?,
         resolv_conf: (!keys.resolv_conf.as_os_str().is_empty()).then_some(keys.resolv_conf),
         wanted: wanted(call)?,
     })
 }
 
+#[cfg(test)]
+pub(crate) fn decode(call: &Call) -> Result<(), Error> {
+    conf_of(call).map(drop)
+}
+
 /// The addresses that are asked for: by CNI_ARGS, `args.cni.ips` and `runtimeConfig.ips`, with or without a prefix length.
 fn wanted(call: &Call) -> Result<Vec<IpAddr>, Error> {
-    let list = |value: Option<&serde_json::Value>| -> Vec<String> {
-        let items = value.and_then(|value| value.as_array()).into_iter().flatten();
-        items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
+    let list = |name: &str, value: Option<&Value>| -> Result<Option<Vec<String>>, Error> {
+        go_json::from_value(value.cloned().unwrap_or_default())
+            .map_err(|error| Error::new(Code::INVALID_CONFIG, format!("decoding {name}: {error}")))
     };
-    let mut texts = list(call.conf.args.as_ref().and_then(|args| args.get("cni")?.get("ips")));
-    texts.extend(list(call.conf.runtime_config.get("ips")));
-    texts.extend(call.args.get("IP").into_iter().flat_map(|text| text.split(',')).map(str::to_owned));
+    let by_args = call.conf.args.as_ref().and_then(|args| args.get("cni")?.get("ips"));
+    let mut texts = list("args.cni.ips", by_args)?.unwrap_or_default();
+    texts.extend(list("runtimeConfig.ips", call.conf.runtime_config.get("ips"))?.unwrap_or_default());
+    texts.extend(call.args()?.get("IP").into_iter().flat_map(|text| text.split(',')).map(str::to_owned));
     let mut found = Vec::new();
     for text in texts {
         let addr = text.split('/').next().unwrap_or_default().parse().map_err(|_| {
@@ -161,8 +189,7 @@ fn exhausted(set: &RangeSet) -> Error {
 }
 
 fn del(call: &Call) -> Result<(), Error> {
-    let conf = conf_of(call)?;
-    let Some(store) = Store::open_existing(&conf.data_dir, &call.conf.name)? else { return Ok(()) };
+    let Some(store) = Store::open_existing(&data_dir_of(call)?, &call.conf.name)? else { return Ok(()) };
     Effects::new().perform(Effect::Release, || store.release(&lease_of(call)))
 }
 
@@ -173,10 +200,20 @@ fn check(call: &Call) -> Result<(), Error> {
         Some(store) => store.leases()?,
         None => Vec::new(),
     };
-    if held.iter().any(|(_, held)| *held == lease) {
-        return Ok(());
+    let nothing = |what: &str| {
+        Err(Error::new(Code::CHECK, format!("{} {} holds no {what}", lease.container_id, lease.ifname)))
+    };
+    if !held.iter().any(|(_, held)| *held == lease) {
+        return nothing("address");
     }
-    Err(Error::new(Code::CHECK, format!("{} {} holds no address", lease.container_id, lease.ifname)))
+    // Addresses of other ranges are another plugin's.
+    let result = call.prev_result()?.unwrap_or_default();
+    let ours = result.ips.iter().map(|ip| ip.address.addr);
+    let mut ours = ours.filter(|addr| conf.sets.iter().any(|set| set.range_of(*addr).is_some()));
+    match ours.find(|addr| !held.contains(&(*addr, lease.clone()))) {
+        Some(addr) => nothing(&format!("lease of {addr}")),
+        None => Ok(()),
+    }
 }
 
 fn status(call: &Call) -> Result<(), Error> {
@@ -190,26 +227,27 @@ fn status(call: &Call) -> Result<(), Error> {
 }
 
 fn gc(call: &Call) -> Result<(), Error> {
-    let conf = conf_of(call)?;
     let stale = stale_leases(call)?;
-    let Some(store) = Store::open_existing(&conf.data_dir, &call.conf.name)? else { return Ok(()) };
+    let Some(store) = Store::open_existing(&data_dir_of(call)?, &call.conf.name)? else { return Ok(()) };
     Effects::new().perform(Effect::Release, || all(stale.iter().map(|lease| store.release(lease))))
 }
 
 /// The leases of a GC's network whose holders are not valid.
 pub(crate) fn stale_leases(call: &Call) -> Result<Vec<Lease>, Error> {
-    let conf = conf_of(call)?;
     let valid = call.valid_owners()?;
-    let Some(store) = Store::open_existing(&conf.data_dir, &call.conf.name)? else { return Ok(Vec::new()) };
+    let Some(store) = Store::open_existing(&data_dir_of(call)?, &call.conf.name)? else {
+        return Ok(Vec::new());
+    };
     let held = store.leases()?.into_iter().map(|(_, lease)| lease);
     Ok(held
+        .filter(|one| !one.is_unreadable())
         .filter(|one| !valid.contains(&crate::call::owner(&call.conf.name, &one.container_id, &one.ifname)))
         .collect())
 }
 
 /// Reads a resolver configuration into the result. Lines that mean nothing to CNI are passed over.
 fn read_resolv_conf(path: &std::path::Path) -> Result<Dns, Error> {
-    let text = std::fs::read_to_string(path)
+    let text = store::read(path, api_cni::MAX_BYTES as u64)
         .map_err(|error| Error::new(Code::IO, format!("reading {}: {error}", path.display())))?;
     let mut dns = Dns::default();
     for line in text.lines() {

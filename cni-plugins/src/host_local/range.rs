@@ -4,20 +4,20 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use api_cni::{Cidr, Code, Error};
+use api_cni::{Cidr, Code, Error, Version, empty_is_none};
 use serde::Deserialize;
 
 /// A range as it is written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Keys {
-    subnet: Cidr,
-    #[serde(default)]
-    range_start: Option<IpAddr>,
-    #[serde(default)]
-    range_end: Option<IpAddr>,
-    #[serde(default)]
-    gateway: Option<IpAddr>,
+    pub(super) subnet: Cidr,
+    #[serde(default, deserialize_with = "empty_is_none")]
+    pub(super) range_start: Option<IpAddr>,
+    #[serde(default, deserialize_with = "empty_is_none")]
+    pub(super) range_end: Option<IpAddr>,
+    #[serde(default, deserialize_with = "empty_is_none")]
+    pub(super) gateway: Option<IpAddr>,
 }
 
 /// A checked range: both ends are given out.
@@ -156,6 +156,16 @@ impl fmt::Display for RangeSet {
         }
         Ok(())
     }
+}
+
+/// Refuses more sets than a version's result has room for: before 0.3.0 it is one address of each family.
+pub(super) fn check_expressible(sets: &[RangeSet], version: Version) -> Result<(), Error> {
+    let v4 = sets.iter().filter(|set| set.0[0].start.is_ipv4()).count();
+    if version < Version::V0_3_0 && (v4 > 1 || sets.len() - v4 > 1) {
+        let text = format!("CNI {version} has no room for more than one address of a family");
+        return Err(Error::new(Code::INVALID_CONFIG, text));
+    }
+    Ok(())
 }
 
 /// Refuses ranges that overlap, in one set or in two: an address would be given out twice.

@@ -2,12 +2,15 @@
 //! `last_reserved_ip.N` the address that range set N gave out last, and whoever reads or writes holds a flock on `lock`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use api_cni::{Code, Error};
+
+/// The longest lease in bytes: an id has 255 at most, an interface 15.
+const MAX_FILE: u64 = 1024;
 
 /// Who holds an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,15 @@ impl Lease {
         let text = text.trim();
         let (container_id, ifname) = text.split_once("\r\n").unwrap_or((text, ""));
         (!container_id.is_empty()).then(|| Self { container_id: container_id.into(), ifname: ifname.into() })
+    }
+
+    /// Of something that is named as an address and is no lease: it is not given out, and nobody's DEL removes it.
+    fn unreadable() -> Self {
+        Self { container_id: String::new(), ifname: String::new() }
+    }
+
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.container_id.is_empty()
     }
 
     /// A lease without an interface was written by a reference plugin before 0.8, for which the container had only one.
@@ -74,7 +86,11 @@ impl Store {
         for entry in fs::read_dir(&self.dir).map_err(failed("listing", &self.dir))? {
             let entry = entry.map_err(failed("listing", &self.dir))?;
             let Some(addr) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let text = match fs::read_to_string(entry.path()) {
+            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                found.push((addr, Lease::unreadable()));
+                continue;
+            }
+            let text = match read(&entry.path(), MAX_FILE) {
                 Ok(text) => text,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed("reading", &entry.path())(error)),
@@ -86,7 +102,7 @@ impl Store {
 
     /// The address that a range set gave out last.
     pub(super) fn last_reserved(&self, set: usize) -> Option<IpAddr> {
-        fs::read_to_string(self.last_path(set)).ok()?.trim().parse().ok()
+        read(&self.last_path(set), MAX_FILE).ok()?.trim().parse().ok()
     }
 
     fn last_path(&self, set: usize) -> PathBuf {
@@ -115,6 +131,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// At most this many bytes of a file. What is no text in it is replaced, so that it is an id that nobody has.
+pub(super) fn read(path: &Path, limit: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {

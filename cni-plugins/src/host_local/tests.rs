@@ -87,3 +87,36 @@ fn leases_are_kept_released_by_their_holder_only_and_torn_ones_are_free() {
     assert_eq!(store.leases().unwrap(), [(addr("10.0.0.3"), lease("b"))]);
     assert_eq!(store.last_reserved(0), Some(addr("10.0.0.3")));
 }
+
+#[test]
+fn what_is_no_lease_is_taken_by_nobody_and_the_lock_is_no_lease() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), "net").unwrap();
+    std::fs::write(dir.path().join("net/10.0.0.2"), [0xff, 0xfe, b'\r', b'\n', 0x80]).unwrap();
+    std::fs::write(dir.path().join("net/10.0.0.3"), "a".repeat(1 << 20)).unwrap();
+    std::fs::create_dir(dir.path().join("net/10.0.0.4")).unwrap();
+    let leases = store.leases().unwrap();
+    assert_eq!(leases.len(), 3);
+    assert!(leases.iter().all(|(_, lease)| lease.container_id.len() <= 1024));
+    store.release(&Lease { container_id: "a".into(), ifname: "eth0".into() }).unwrap();
+    assert_eq!(store.leases().unwrap().len(), 3);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn files_with_any_content_are_read(
+        lease in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
+        last in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..30),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), "net").unwrap();
+        std::fs::write(dir.path().join("net/10.0.0.2"), &lease).unwrap();
+        std::fs::write(dir.path().join("net/last_reserved_ip.0"), last).unwrap();
+        proptest::prop_assert!(store.leases().unwrap().len() <= 1);
+        let _ = store.last_reserved(0);
+        std::fs::write(dir.path().join("resolv.conf"), lease).unwrap();
+        proptest::prop_assert!(read_resolv_conf(&dir.path().join("resolv.conf")).is_ok());
+    }
+}

@@ -141,6 +141,16 @@ impl Netlink {
             .map_err(|errno| Error::new("setting promiscuity of link", index, errno))
     }
 
+    /// Gives an interface a hardware address. One that a bridge was given stays; otherwise it has its lowest port's.
+    pub fn set_mac(&mut self, index: u32, mac: &[u8]) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes = vec![LinkAttribute::Address(mac.to_vec())];
+        self.request(RouteNetlinkMessage::SetLink(message), 0)
+            .map(drop)
+            .map_err(|errno| Error::new("setting hardware address of link", index, errno))
+    }
+
     fn set_flag(&mut self, index: u32, flag: LinkFlags, on: bool) -> Result<(), Errno> {
         let mut message = LinkMessage::default();
         message.header.index = index;
@@ -151,17 +161,26 @@ impl Netlink {
 
     /// Lets a port of a bridge send a frame back where it came from.
     pub fn set_hairpin(&mut self, name: &str, on: bool) -> Result<(), Error> {
+        self.set_port(name, InfoBridgePort::HairpinMode(on))
+            .map_err(|errno| Error::new("setting hairpin mode of link", name, errno))
+    }
+
+    /// Keeps a port of a bridge from the other ports that are isolated as well.
+    pub fn set_isolated(&mut self, name: &str, on: bool) -> Result<(), Error> {
+        self.set_port(name, InfoBridgePort::Isolated(on))
+            .map_err(|errno| Error::new("setting isolation of link", name, errno))
+    }
+
+    fn set_port(&mut self, name: &str, setting: InfoBridgePort) -> Result<(), Errno> {
         let mut message = LinkMessage::default();
         message.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
             LinkAttribute::LinkInfo(vec![
                 LinkInfo::PortKind(InfoPortKind::Bridge),
-                LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(on)])),
+                LinkInfo::PortData(InfoPortData::BridgePort(vec![setting])),
             ]),
         ];
-        self.request(RouteNetlinkMessage::NewLink(message), 0)
-            .map(drop)
-            .map_err(|errno| Error::new("setting hairpin mode of link", name, errno))
+        self.request(RouteNetlinkMessage::NewLink(message), 0).map(drop)
     }
 }
 

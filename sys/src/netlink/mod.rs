@@ -18,6 +18,9 @@ use crate::netns::NetNs;
 mod address;
 mod link;
 
+#[cfg(test)]
+mod tests;
+
 pub use address::RouteSpec;
 pub use link::{Link, Peer};
 
@@ -67,33 +70,32 @@ impl Netlink {
             if length > buffer.len() {
                 return Err(Errno::MSGSIZE);
             }
-            if self.take(&buffer, &mut answers)? {
+            if take(self.sequence, &buffer, &mut answers)? {
                 return Ok(answers);
             }
         }
     }
+}
 
-    /// Reads one datagram; true at the end of the answer. Messages of another sequence number are left-overs.
-    fn take(&self, mut bytes: &[u8], answers: &mut Vec<RouteNetlinkMessage>) -> Result<bool, Errno> {
-        while bytes.len() >= 16 {
-            let message =
-                NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes).map_err(|_| Errno::BADMSG)?;
-            let length = (message.header.length as usize).next_multiple_of(4);
-            if message.header.sequence_number == self.sequence {
-                match message.payload {
-                    NetlinkPayload::Error(error) => {
-                        let code = error.raw_code();
-                        return if code == 0 { Ok(true) } else { Err(refusal(code)) };
-                    }
-                    NetlinkPayload::Done(_) => return Ok(true),
-                    NetlinkPayload::InnerMessage(inner) => answers.push(inner),
-                    _ => {}
+/// Reads one datagram; true at the end of the answer. Messages of another sequence number are left-overs.
+fn take(sequence: u32, mut bytes: &[u8], answers: &mut Vec<RouteNetlinkMessage>) -> Result<bool, Errno> {
+    while bytes.len() >= 16 {
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes).map_err(|_| Errno::BADMSG)?;
+        let length = (message.header.length as usize).next_multiple_of(4);
+        if message.header.sequence_number == sequence {
+            match message.payload {
+                NetlinkPayload::Error(error) => {
+                    let code = error.raw_code();
+                    return if code == 0 { Ok(true) } else { Err(refusal(code)) };
                 }
+                NetlinkPayload::Done(_) => return Ok(true),
+                NetlinkPayload::InnerMessage(inner) => answers.push(inner),
+                _ => {}
             }
-            bytes = bytes.get(length.max(16)..).unwrap_or_default();
         }
-        Ok(false)
+        bytes = bytes.get(length.max(16)..).unwrap_or_default();
     }
+    Ok(false)
 }
 
 /// The errno of an answer's negative code; `EIO` for a number that is none.

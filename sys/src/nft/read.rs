@@ -110,7 +110,7 @@ impl Nft {
     }
 }
 
-fn elements(answer: &Answer) -> Vec<Element> {
+pub(super) fn elements(answer: &Answer) -> Vec<Element> {
     let value = |element: &[u8], kind| find(find(element, kind)?, 1).map(<[u8]>::to_vec);
     walk(find(&answer.body, 3).unwrap_or_default())
         .filter_map(|(_, element)| {
@@ -123,7 +123,7 @@ fn elements(answer: &Answer) -> Vec<Element> {
         .collect()
 }
 
-fn chain_info(answer: &Answer) -> Option<ChainInfo> {
+pub(super) fn chain_info(answer: &Answer) -> Option<ChainInfo> {
     let body = &answer.body;
     Some(ChainInfo {
         family: answer.family,
@@ -134,7 +134,7 @@ fn chain_info(answer: &Answer) -> Option<ChainInfo> {
     })
 }
 
-fn rule_info(answer: &Answer) -> Option<RuleInfo> {
+pub(super) fn rule_info(answer: &Answer) -> Option<RuleInfo> {
     let handle = u64::from_be_bytes(find(&answer.body, 3)?.try_into().ok()?);
     Some(RuleInfo { handle, comment: find(&answer.body, 7).map(comment).unwrap_or_default() })
 }

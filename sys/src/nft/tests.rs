@@ -68,4 +68,25 @@ proptest::proptest! {
         let _ = read::comment(&bytes);
         let _ = error_code(&bytes);
     }
+
+    #[test]
+    fn a_damaged_batch_is_walked_without_panic(
+        changes in proptest::collection::vec(
+            (proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<u8>()), 1..6),
+    ) {
+        let mut batch = Batch::new();
+        batch.add_table(Family::Inet, "t");
+        let key = Key::range(&[&[10, 0, 0, 0]], &[&[10, 0, 0, 255]]);
+        batch.add_element(Family::Inet, "t", "s", &key, &[1, 2, 3, 4], "net abc eth0");
+        let mut bytes = batch.encode(1);
+        for (place, value) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        for (_, _, body) in messages(&bytes) {
+            let answer = Answer { family: 1, body: body.get(4..).unwrap_or_default().to_vec() };
+            proptest::prop_assert!(read::elements(&answer).len() <= bytes.len() / 4);
+            let _ = (read::chain_info(&answer), read::rule_info(&answer), error_code(body));
+        }
+    }
 }

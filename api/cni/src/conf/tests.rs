@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::go_json;
 
 fn list(value: &Value) -> Result<NetworkList, ConfError> {
     NetworkList::parse_list(value.to_string().as_bytes())
@@ -83,6 +84,21 @@ proptest! {
     fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = NetworkList::parse_list(&bytes);
         let _ = NetworkList::parse_single(&bytes);
-        let _ = serde_json::from_slice::<PluginConf>(&bytes);
+        let _ = go_json::from_slice::<PluginConf>(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_list_never_panics_and_its_request_stays_json(damage in crate::damage::any()) {
+        let value = json!({"cniVersion": "1.1.0", "cniVersions": ["1.0.0"], "name": "net", "disableCheck": "true",
+            "plugins": [{"type": "bridge", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.0.0.0/8"}]]}},
+                {"type": "portmap", "capabilities": {"portMappings": true}}]});
+        let bytes = damage.of(&value);
+        let _ = (NetworkList::parse_single(&bytes), go_json::from_slice::<PluginConf>(&bytes));
+        if let Ok(list) = NetworkList::parse_list(&bytes) {
+            for plugin in &list.plugins {
+                let request = list.request(plugin, None, &Map::new(), Map::new());
+                prop_assert!(serde_json::from_slice::<Value>(&request).is_ok());
+            }
+        }
     }
 }

@@ -72,6 +72,18 @@ fn version_0_2_keeps_the_first_address_of_each_family() {
 }
 
 #[test]
+fn the_old_versions_are_refused_what_they_have_no_room_for() {
+    let one = NetResult { ips: full().ips.into_iter().skip(1).collect(), ..full() };
+    for version in [Version::V0_1_0, Version::V0_2_0] {
+        assert!(one.check_expressible(version).is_ok());
+        assert!(full().check_expressible(version).is_err(), "two addresses of IPv4");
+        assert!(NetResult::default().check_expressible(version).is_err(), "no address");
+    }
+    assert!(full().check_expressible(Version::V0_3_0).is_ok());
+    assert!(NetResult::default().check_expressible(Version::V0_3_0).is_ok());
+}
+
+#[test]
 fn what_go_prints_for_unset_values_is_read() {
     let result = NetResult::from_value(json!({
         "cniVersion": "0.4.0", "interfaces": null, "routes": null, "dns": {},
@@ -99,6 +111,19 @@ proptest! {
     #[test]
     fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = NetResult::parse(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_result_never_panics_and_what_is_read_can_be_printed(
+        damage in crate::damage::any(),
+        from in proptest::sample::select(&Version::ALL[..]),
+        to in proptest::sample::select(&Version::ALL[..]),
+    ) {
+        if let Ok(result) = NetResult::parse(&damage.of(&full().to_value(from))) {
+            let _ = result.container_addresses().count();
+            prop_assert!(NetResult::from_value(result.to_value(to)).is_ok());
+            prop_assert_eq!(NetResult::from_value(result.to_value(Version::LATEST)).unwrap(), result);
+        }
     }
 
     #[test]
