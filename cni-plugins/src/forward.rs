@@ -22,10 +22,8 @@ pub(crate) fn enable(v6: bool) -> Result<(), Error> {
 }
 
 /// Lets the bridge's packets pass iptables' FORWARD where its policy would drop them.
-pub(crate) fn allow(bridge: &str, v6: bool) -> Result<(), Error> {
+pub(crate) fn allow(nft: &mut Nft, bridge: &str, v6: bool) -> Result<(), Error> {
     let failed = |error: sys::Error| Error::new(Code::PLUGIN, error.to_string());
-    let mut nft =
-        Nft::open().map_err(|error| Error::new(Code::PLUGIN, format!("opening nfnetlink: {error}")))?;
     for family in [Family::Ip, Family::Ip6].into_iter().take(if v6 { 2 } else { 1 }) {
         let chain = nft.chain(family, TABLE, CHAIN).map_err(failed)?;
         if !chain.is_some_and(|chain| chain.drops) {

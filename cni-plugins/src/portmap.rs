@@ -173,7 +173,7 @@ fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error
     effects.undoable(
         Effect::AddElements,
         || Ruleset::open(&conf.table)?.put(&items, &owner),
-        move || Ruleset::open(&table)?.remove(&PORTMAP_KINDS, &call.owner()),
+        move || Ruleset::open(&table)?.remove_last(&PORTMAP_KINDS, &call.owner()),
     )?;
     forget_flows(&conf.mappings, effects)?;
     Ok(result)
@@ -224,8 +224,9 @@ fn del(call: &Call) -> Result<(), Error> {
     let mappings: Vec<_> =
         raw_mappings(call).iter().flatten().filter_map(|raw| Mapping::new(raw).ok()).collect();
     let mut effects = Effects::new();
-    let removed = effects
-        .perform(Effect::RemoveElements, || Ruleset::open(&table)?.remove(&PORTMAP_KINDS, &call.owner()));
+    let removed = effects.perform(Effect::RemoveElements, || {
+        Ruleset::open(&table)?.remove_last(&PORTMAP_KINDS, &call.owner())
+    });
     all([removed, forget_flows(&mappings, &mut effects)])
 }
 

@@ -21,6 +21,7 @@ use std::net::IpAddr;
 use api_cni::{Cidr, Code, Error};
 use rustix::io::Errno;
 use serde::Deserialize;
+use sys::netns::NetNs;
 use sys::nft::expr::{Expr, Meta, Part, Reg, Verdict, ifname, join};
 use sys::nft::{Batch, Chain, Family, Hook, Key, Nft, Set};
 
@@ -186,6 +187,11 @@ fn failed(error: sys::Error) -> Error {
 }
 
 impl<'a> Ruleset<'a> {
+    /// The socket, for reading other tables.
+    pub(crate) fn nft(&mut self) -> &mut Nft {
+        &mut self.nft
+    }
+
     /// Opens a socket; the table itself is made when it is missed.
     pub(crate) fn open(table: &'a str) -> Result<Self, Error> {
         let nft =
@@ -230,8 +236,9 @@ impl<'a> Ruleset<'a> {
         Err(Error::new(Code::TRY_LATER, "the nftables ruleset kept changing"))
     }
 
-    /// Removes the owner's elements; another owner's stay, whatever their key.
-    pub(crate) fn remove(&mut self, kinds: &[Kind], owner: &str) -> Result<(), Error> {
+    /// Removes the owner's elements; another owner's stay, whatever their key. Returns whether others removed something at the
+    /// same time, and [`Nft::settle`] is better called before closing.
+    pub(crate) fn remove(&mut self, kinds: &[Kind], owner: &str) -> Result<bool, Error> {
         self.remove_if(kinds, &|comment| comment == owner)
     }
 
@@ -241,9 +248,21 @@ impl<'a> Ruleset<'a> {
         self.remove_if(kinds, &|comment| {
             comment.starts_with(&prefix) && !valid.iter().any(|owner| owner == comment)
         })
+        .map(drop)
     }
 
-    fn remove_if(&mut self, kinds: &[Kind], unwanted: &dyn Fn(&str) -> bool) -> Result<(), Error> {
+    /// Removes the owner's elements and closes the socket, which the kernel makes wait for the end of the removal.
+    pub(crate) fn remove_last(mut self, kinds: &[Kind], owner: &str) -> Result<(), Error> {
+        if self.remove(kinds, owner)? {
+            self.nft.settle();
+        }
+        Ok(())
+    }
+
+    fn remove_if(&mut self, kinds: &[Kind], unwanted: &dyn Fn(&str) -> bool) -> Result<bool, Error> {
+        // Removals wait for each other rather than look again after each other. Without the lock they are only slower.
+        let namespace = NetNs::current();
+        let crowded = namespace.as_ref().is_ok_and(|namespace| namespace.lock().unwrap_or(false));
         for _ in 0..TRIES {
             let generation = self.nft.generation().map_err(failed)?;
             let mut batch = Batch::at_generation(generation);
@@ -256,7 +275,7 @@ impl<'a> Ruleset<'a> {
                 }
             }
             match self.nft.commit(&batch) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(crowded && !batch.is_empty()),
                 // Somebody changed the ruleset since the look: look again.
                 Err(error) if matches!(error.errno, Errno::RESTART | Errno::NOENT) => {}
                 Err(error) => return Err(failed(error)),

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// A network namespace that is held open.
@@ -33,6 +33,20 @@ impl NetNs {
     pub fn is_same(&self, other: &Self) -> io::Result<bool> {
         let (a, b) = (rustix::fs::fstat(&self.0)?, rustix::fs::fstat(&other.0)?);
         Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+    }
+
+    /// Takes the lock of this namespace, which is held until `self` is dropped, and returns whether it had to be waited for.
+    ///
+    /// It is a flock on the namespace itself, so that it needs no file that all its users would have to agree on.
+    pub fn lock(&self) -> io::Result<bool> {
+        match flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(false),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                flock(&self.0, FlockOperation::LockExclusive)?;
+                Ok(true)
+            }
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Runs a function inside the namespace, on a thread that ends with it, so that no other work ever runs in there.

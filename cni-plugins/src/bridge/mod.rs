@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ADD  addresses ─▶ bridge (stays) ─▶ its gateway addresses ─▶ forwarding ─▶ veth pair ─▶ container's addresses, routes ─▶ masquerade
-//! DEL  veth pair ─▶ addresses ─▶ masquerade        none needs the network namespace
+//! DEL  masquerade ─▶ veth pair ─▶ addresses        none needs the network namespace
 //! ```
 //! Two names are derived and not random. The host's end of the pair is named by a hash of the attachment, so that DEL finds it
 //! without the namespace and without a memory of the ADD. The container's hardware address holds its IP address, so that a
@@ -77,10 +77,12 @@ fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error
     let mut outer = open_netlink()?;
     let bridge = effects.perform(Effect::MakeBridge, || make_bridge(&conf, &mut outer))?;
     let has_v6 = result.ips.iter().any(|ip| ip.address.addr.is_ipv6());
+    // One socket for all: closing one waits while somebody's removals are being freed.
+    let mut ruleset = Ruleset::open(&conf.nft_table)?;
     if conf.is_gateway {
         effects.perform(Effect::AddGateway, || add_gateways(&conf, &bridge, &result, &mut outer))?;
         effects.perform(Effect::EnableForwarding, || forward::enable(has_v6))?;
-        effects.perform(Effect::AllowForwarding, || forward::allow(&conf.bridge, has_v6))?;
+        effects.perform(Effect::AllowForwarding, || forward::allow(ruleset.nft(), &conf.bridge, has_v6))?;
     }
 
     let host = host_name(&call.owner());
@@ -101,8 +103,8 @@ fn add<'a>(call: &'a Call, effects: &mut Effects<'a>) -> Result<NetResult, Error
         let table = conf.nft_table.clone();
         effects.undoable(
             Effect::AddElements,
-            || Ruleset::open(&conf.nft_table)?.put(&items, &call.owner()),
-            move || Ruleset::open(&table)?.remove(&BRIDGE_KINDS, &call.owner()),
+            || ruleset.put(&items, &call.owner()),
+            move || Ruleset::open(&table)?.remove_last(&BRIDGE_KINDS, &call.owner()),
         )?;
     }
 
@@ -300,11 +302,14 @@ fn del(call: &Call) -> Result<(), Error> {
     let table = ruleset::table_of(call)?;
     let mut effects = Effects::new();
     let host = host_name(&call.owner());
+    // The socket is closed at the end: until the link is gone, the kernel has freed the elements, too, and closing waits no more.
+    let mut ruleset = Ruleset::open(&table);
+    let masq = effects.perform(Effect::RemoveElements, || {
+        let ruleset = ruleset.as_mut().map_err(|error| error.clone())?;
+        ruleset.remove(&BRIDGE_KINDS, &call.owner()).map(drop)
+    });
     let link = effects.perform(Effect::DeleteVeth, || open_netlink()?.delete_link(&host).map_err(failed));
-    let addresses = ipam::del(call);
-    let masq = effects
-        .perform(Effect::RemoveElements, || Ruleset::open(&table)?.remove(&BRIDGE_KINDS, &call.owner()));
-    all([link, addresses, masq])
+    all([masq, link, ipam::del(call)])
 }
 
 fn status(call: &Call) -> Result<(), Error> {

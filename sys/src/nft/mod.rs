@@ -88,6 +88,15 @@ impl Nft {
         }
     }
 
+    /// Waits until the kernel has freed what was deleted, without a lock.
+    ///
+    /// Closing waits for it as well, a grace period of RCU, but holds the lock of all commits meanwhile: of thirty processes
+    /// that each delete something every one would wait for all others. This may take a little longer and is in nobody's way.
+    pub fn settle(&self) {
+        // membarrier(2) is a grace period by definition. Where the kernel does not offer it, closing waits.
+        let _ = rustix::thread::membarrier(rustix::thread::MembarrierCommand::Global);
+    }
+
     /// Sends one read request and collects the answers.
     fn query(
         &mut self,
