@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{Capability, Process, Spec};
+use oci_spec::runtime::{Capability, LinuxMemoryPolicy, MemoryPolicyFlagType, Process, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -58,11 +58,38 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str, path: &Path, process: &str)
             });
         }
     }
+    let flags = document.pointer_mut(&format!("{process}/scheduler/flags")).and_then(Value::as_array_mut);
+    for flag in flags.into_iter().flatten() {
+        // Two names that the types have otherwise than the specification.
+        match flag.as_str() {
+            Some("SCHED_FLAG_RESET_ON_FORK") => *flag = "SCHED_RESET_ON_FORK".into(),
+            Some("SCHED_FLAG_DL_OVERRUN") => *flag = "SCHED_FLAG_D_L_OVERRUN".into(),
+            _ => {}
+        }
+    }
+    if let Some(policy) = document.pointer("/linux/memoryPolicy") {
+        check_memory_policy(policy)?;
+    }
     match serde_json::from_value(document) {
         Ok(value) => Ok(Read { value, warnings }),
         // The first error has the line, but may be about what was mended.
         Err(_) if warnings.is_empty() => Err(json(error)),
         Err(later) => Err(json(later)),
+    }
+}
+
+/// The types' own words name the value but not the field.
+fn check_memory_policy(policy: &Value) -> Result<()> {
+    let wrong = |what: &str, error: serde_json::Error| {
+        Err(Error::refused("linux.memoryPolicy", format!("invalid memory policy {what}: {error}")))
+    };
+    let flags = policy.get("flags").cloned().unwrap_or_default();
+    if let Err(error) = serde_json::from_value::<Option<Vec<MemoryPolicyFlagType>>>(flags) {
+        return wrong("flag", error);
+    }
+    match serde_json::from_value::<LinuxMemoryPolicy>(policy.clone()) {
+        Err(error) => wrong("mode", error),
+        Ok(_) => Ok(()),
     }
 }
 
@@ -85,6 +112,29 @@ mod tests {
     fn a_process_without_a_user_is_roots() {
         let read: Read<Process> = parse(r#"{"args":["a"],"cwd":"/"}"#, Path::new("p"), "").unwrap();
         assert_eq!((read.value.user().uid(), read.value.user().gid()), (0, 0));
+    }
+
+    #[test]
+    fn a_flag_has_the_name_of_the_specification() {
+        let text = r#"{"args":["a"],"cwd":"/","scheduler":{"policy":"SCHED_DEADLINE","flags":["SCHED_FLAG_RESET_ON_FORK"]}}"#;
+        let read: Read<Process> = parse(text, Path::new("p"), "").unwrap();
+        assert!(read.value.scheduler().is_some());
+    }
+
+    #[test]
+    fn a_wrong_memory_policy_is_named() {
+        for (policy, word) in [
+            ("{}", "mode"),
+            (r#"{"mode":"BIND"}"#, "mode"),
+            (r#"{"mode":"MPOL_BIND","flags":["x"]}"#, "flag"),
+        ] {
+            let text = format!(r#"{{"ociVersion":"1.3.0","linux":{{"memoryPolicy":{policy}}}}}"#);
+            let error = parse::<Spec>(&text, Path::new("c"), "/process").unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("linux.memoryPolicy: invalid memory policy {word}")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

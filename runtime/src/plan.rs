@@ -181,13 +181,18 @@ impl Plan {
         let resources = linux.resources().clone().unwrap_or_default();
         let seccomp = linux.seccomp().as_ref().map(seccomp::compile).transpose()?;
         let absolute = |path: &Path| if path.is_absolute() { path.to_path_buf() } else { bundle.join(path) };
-        let mounts: Result<_> =
-            spec.mounts().iter().flatten().map(|mount| MountPlan::new(mount, bundle)).collect();
+        let rootfs = absolute(root.path());
+        let mounts: Result<_> = spec
+            .mounts()
+            .iter()
+            .flatten()
+            .map(|mount| Ok(MountPlan::new(mount, bundle)?.inside(&rootfs)))
+            .collect();
         let default_cgroup = PathBuf::from(format!("/{id}"));
 
         Ok(Self {
             oci_version: spec.version().clone(),
-            rootfs: absolute(root.path()),
+            rootfs,
             read_only_root: root.readonly().unwrap_or(false),
             root_propagation: linux
                 .rootfs_propagation()

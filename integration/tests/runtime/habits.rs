@@ -172,10 +172,12 @@ pub(crate) fn sources_of_earlier_mounts() -> TestResult {
     std::fs::write(host.path().join("file"), "brought\n")?;
     std::fs::write(host.path().join("deep/file"), "deep\n")?;
     let bind = |source: &std::path::Path, to: &str| json!({"destination": to, "type": "bind", "source": source, "options": ["rbind"]});
+    // The last destination as the host sees it.
+    let again = bundle.rootfs("again").display().to_string();
     let inside = [
         bind(host.path(), "/mnt"),
         bind(&bundle.rootfs("mnt"), "/final"),
-        bind(&bundle.rootfs("final"), "/again"),
+        bind(&bundle.rootfs("final"), &again),
     ];
     if let Some(mounts) = bundle.spec["mounts"].as_array_mut() {
         mounts.extend(inside);

@@ -150,6 +150,16 @@ impl MountPlan {
         Ok(plan)
     }
 
+    /// Some callers give the destination as the host sees it, and runc takes it.
+    pub(crate) fn inside(mut self, rootfs: &Path) -> Self {
+        if rootfs != Path::new("/")
+            && let Ok(rest) = self.destination.strip_prefix(rootfs)
+        {
+            self.destination = Path::new("/").join(rest);
+        }
+        self
+    }
+
     /// Whether the option is the kernel's and not the file system's.
     fn option(&mut self, option: &str) -> bool {
         match option {
