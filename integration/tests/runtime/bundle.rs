@@ -1,6 +1,7 @@
 //! A bundle with busybox in it, and the runtime called on it.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -145,6 +146,13 @@ impl Drop for Bundle {
         let _ = self.call(&["delete", "--force", &self.id]);
         // Engines put processes of their own below it, which end when they please.
         integration::leftovers::end_all(&self.cgroup[1..]);
+        // Where a controller is not mounted, podman and conmon make plain folders of its name, with plain files.
+        let root = Path::new("/sys/fs/cgroup");
+        let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
+        let trees = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+        for tree in trees.filter(|tree| device(tree) == device(root)) {
+            let _ = std::fs::remove_dir_all(tree.join(&self.cgroup[1..]));
+        }
     }
 }
 
