@@ -1,11 +1,12 @@
 //! What the daemon may touch on the machine: one field per flag.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// Everything that the daemon touches. Built from the conventional paths, then the file, then the flags.
+/// Everything that the daemon touches. Whoever starts it says all of it: conventional paths, then the file, then flags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The unix socket of both CRI services.
@@ -32,36 +33,9 @@ pub struct Config {
     pub stream_address: SocketAddr,
     /// The admin endpoint's socket; `None` serves none.
     pub admin: Option<PathBuf>,
-    /// The pod CIDR until a kubelet says one (for CNI configurations that want it).
-    pub pod_cidr: Option<String>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::under(Path::new("/var/lib/orlop"), Path::new("/run/orlop"))
-    }
 }
 
 impl Config {
-    /// The conventional paths, with what lasts under `data` and what a reboot ends under `run`.
-    pub fn under(data: &Path, run: &Path) -> Self {
-        Self {
-            listen: run.join("cri.sock"),
-            root: data.join("cri"),
-            state: run.join("cri"),
-            cni_conf_dir: "/etc/cni/net.d".into(),
-            cni_bin_dirs: vec!["/opt/cni/bin".into()],
-            cni_cache_dir: "/var/lib/cni".into(),
-            registry_config_dir: "/etc/orlop/certs.d".into(),
-            cgroup_parent: "/orlop".into(),
-            netns_dir: "/run/netns".into(),
-            runtime: beside_this_program("orlop-runtime"),
-            stream_address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
-            admin: Some(run.join("cri-admin.sock")),
-            pod_cidr: None,
-        }
-    }
-
     /// These settings with those of a file, or of flags, in their place.
     pub fn with(mut self, file: ConfigFile) -> Self {
         // Destructured in full, so that a new key cannot be forgotten here.
@@ -78,9 +52,8 @@ impl Config {
             runtime,
             stream_address,
             admin,
-            pod_cidr,
         } = file;
-        set(&mut self.listen, listen.map(|path| without_scheme(&path)));
+        set(&mut self.listen, listen);
         set(&mut self.root, root);
         set(&mut self.state, state);
         set(&mut self.cni_conf_dir, cni_conf_dir);
@@ -92,8 +65,40 @@ impl Config {
         set(&mut self.runtime, runtime);
         set(&mut self.stream_address, stream_address);
         self.admin = admin.or(self.admin);
-        self.pod_cidr = pod_cidr.or(self.pod_cidr);
         self
+    }
+
+    /// These settings with absolute paths, or the key and the value that cannot work. Touches nothing.
+    pub fn checked(mut self) -> Result<Self, String> {
+        // The monitors run in another folder: for them a relative path would mean something else.
+        for path in [
+            &mut self.root,
+            &mut self.state,
+            &mut self.cni_conf_dir,
+            &mut self.cni_cache_dir,
+            &mut self.registry_config_dir,
+            &mut self.netns_dir,
+            &mut self.runtime,
+        ]
+        .into_iter()
+        .chain(&mut self.cni_bin_dirs)
+        {
+            *path = std::path::absolute(&*path).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        for (key, socket) in [("listen", Some(&mut self.listen)), ("admin", self.admin.as_mut())] {
+            if let Some(socket) = socket {
+                let text =
+                    socket.to_str().ok_or_else(|| format!("{key}: {} is no UTF-8", socket.display()))?;
+                *socket = daemon::socket_path(text).map_err(|error| format!("{key}: {error}"))?;
+            }
+        }
+        daemon::cgroup_path(&self.cgroup_parent).map_err(|error| format!("cgroup-parent: {error}"))?;
+        let runtime = self.runtime.metadata().map_err(|error| error.to_string());
+        match runtime {
+            Ok(found) if found.is_file() && found.permissions().mode() & 0o111 != 0 => Ok(self),
+            Ok(_) => Err(format!("runtime: {} is no program", self.runtime.display())),
+            Err(error) => Err(format!("runtime: {}: {error}", self.runtime.display())),
+        }
     }
 }
 
@@ -115,7 +120,6 @@ pub struct ConfigFile {
     pub runtime: Option<PathBuf>,
     pub stream_address: Option<SocketAddr>,
     pub admin: Option<PathBuf>,
-    pub pod_cidr: Option<String>,
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {
@@ -124,33 +128,61 @@ fn set<T>(field: &mut T, value: Option<T>) {
     }
 }
 
-fn without_scheme(path: &Path) -> PathBuf {
-    path.to_str().and_then(|text| text.strip_prefix("unix://")).map_or_else(|| path.into(), PathBuf::from)
-}
-
-/// The three binaries are installed into one folder.
-fn beside_this_program(name: &str) -> PathBuf {
-    std::env::current_exe()
-        .ok()
-        .and_then(|exe| exe.parent().map(|folder| folder.join(name)))
-        .unwrap_or_else(|| name.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn config() -> Config {
+        Config {
+            listen: "/run/x/cri.sock".into(),
+            root: "/lib".into(),
+            state: "/run/x/state".into(),
+            cni_conf_dir: "net.d".into(),
+            cni_bin_dirs: vec!["bin".into()],
+            cni_cache_dir: "/cache".into(),
+            registry_config_dir: "/registries".into(),
+            cgroup_parent: "/x".into(),
+            netns_dir: "/run/netns".into(),
+            runtime: "/proc/self/exe".into(),
+            stream_address: ([127, 0, 0, 1], 0).into(),
+            admin: None,
+        }
+    }
+
     #[test]
-    fn a_later_source_wins_and_the_scheme_is_optional() {
-        let config = Config::default()
-            .with(ConfigFile {
-                listen: Some("unix:///a.sock".into()),
-                root: Some("/file".into()),
-                ..ConfigFile::default()
-            })
-            .with(ConfigFile { root: Some("/flag".into()), ..ConfigFile::default() });
-        assert_eq!(config.listen, Path::new("/a.sock"));
-        assert_eq!(config.root, Path::new("/flag"));
-        assert_eq!(config.state, Path::new("/run/orlop/cri"));
+    fn a_later_source_wins() {
+        let file = ConfigFile {
+            listen: Some("unix:///a.sock".into()),
+            root: Some("/file".into()),
+            ..ConfigFile::default()
+        };
+        let flags = ConfigFile { root: Some("/flag".into()), ..ConfigFile::default() };
+        let config = config().with(file).with(flags).checked().unwrap();
+        assert_eq!(config.listen, std::path::Path::new("/a.sock"));
+        assert_eq!(config.root, std::path::Path::new("/flag"));
+        assert_eq!(config.state, std::path::Path::new("/run/x/state"));
+    }
+
+    #[test]
+    fn relative_folders_become_absolute() {
+        let here = std::env::current_dir().unwrap();
+        let config = config().checked().unwrap();
+        assert_eq!((config.cni_conf_dir, &config.cni_bin_dirs[0]), (here.join("net.d"), &here.join("bin")));
+    }
+
+    #[test]
+    fn what_cannot_work_is_named_by_key_and_value() {
+        let refused = |change: fn(&mut Config)| {
+            let mut config = config();
+            change(&mut config);
+            config.checked().unwrap_err()
+        };
+        assert!(refused(|c| c.listen = "tcp://1.2.3.4:5".into()).contains("listen: \"tcp://1.2.3.4:5\""));
+        assert!(refused(|c| c.admin = Some("x.sock".into())).contains("admin: \"x.sock\""));
+        assert!(refused(|c| c.cgroup_parent = "rel/../x".into()).contains("cgroup-parent: \"rel/../x\""));
+        assert!(
+            refused(|c| c.runtime = "/nonexistent".into()).contains("runtime: /nonexistent: No such file")
+        );
+        assert!(refused(|c| c.runtime = "/etc/hostname".into()).contains("/etc/hostname is no program"));
     }
 }

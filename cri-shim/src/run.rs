@@ -69,6 +69,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     for folder in folders {
         disk::make_dirs(folder).map_err(|error| Error::Recover(error.to_string()))?;
     }
+    let _lock = daemon::FolderLock::take(&config.state)
+        .map_err(|source| Error::Listen { path: config.state.clone(), source })?;
     let store = ImageStore::open(&config.root, &config.registry_config_dir)
         .map_err(|error| Error::Images(error.to_string()))?;
     let rootfs: Arc<dyn Rootfs> = Arc::new(StoredImages::new(store.clone(), config.root.clone()));

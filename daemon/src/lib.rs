@@ -5,8 +5,10 @@ mod admin;
 mod backoff;
 mod config;
 mod listen;
+mod lock;
 mod log;
 mod metrics;
+mod paths;
 mod readiness;
 mod shutdown;
 
@@ -14,8 +16,10 @@ pub use admin::{Admin, AdminError};
 pub use backoff::Backoff;
 pub use config::{ConfigError, load_toml};
 pub use listen::listen_unix;
+pub use lock::FolderLock;
 pub use log::{LogFormat, LogHandle, init_logs};
 pub use metrics::process_metrics;
+pub use paths::{cgroup_path, socket_path};
 pub use readiness::Readiness;
 pub use shutdown::on_signals;
 /// Cancelled when the process was asked to end; every task of a daemon holds a child of it.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use tokio::net::UnixListener;
@@ -9,7 +10,8 @@ use tokio::net::UnixListener;
 /// The longest path that fits into `sun_path` with its terminating zero (unix(7)).
 const LONGEST_PATH: usize = 107;
 
-/// Binds a unix socket of mode 0600 in place of what an earlier process left there.
+/// Binds a unix socket of mode 0600 in place of what an earlier process left there; one that is still served is
+/// refused with `AddrInUse`.
 ///
 /// `bind` makes the file with the process's umask, so between it and the change of mode the folder's own mode must
 /// keep others out: daemons make theirs 0700.
@@ -18,6 +20,9 @@ pub fn listen_unix(path: &Path) -> io::Result<UnixListener> {
         let text =
             format!("a socket's path may have {LONGEST_PATH} bytes, this one has {}", path.as_os_str().len());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    if UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves this socket"));
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -38,6 +43,7 @@ mod tests {
         let path = folder.path().join("s");
         drop(listen_unix(&path).unwrap());
         let _listener = listen_unix(&path).unwrap();
+        assert_eq!(listen_unix(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
@@ -35,15 +36,25 @@ pub struct LogHandle(reload::Handle<EnvFilter, Registry>);
 impl LogHandle {
     /// Sets the filter: a level, or directives such as `info,cri_shim=debug`.
     pub fn set(&self, directives: &str) -> Result<(), String> {
-        let filter = EnvFilter::try_new(directives).map_err(|error| error.to_string())?;
+        let filter = filter(directives)?;
         self.0.reload(filter).map_err(|error| error.to_string())
     }
 }
 
+/// A word alone would be the name of a part, whose every line is wanted; who writes one means a level.
+fn filter(directives: &str) -> Result<EnvFilter, String> {
+    let wrong = |reason: String| format!("log level {directives:?}: {reason}");
+    for directive in directives.split(',').map(str::trim) {
+        if !directive.contains(['=', '[']) && directive.parse::<LevelFilter>().is_err() {
+            return Err(wrong(format!("{directive:?} is none of off, error, warn, info, debug, trace")));
+        }
+    }
+    EnvFilter::try_new(directives).map_err(|error| wrong(error.to_string()))
+}
+
 /// Installs the process's subscriber; called once, by `main`.
 pub fn init_logs(directives: &str, format: LogFormat) -> Result<LogHandle, String> {
-    let filter =
-        EnvFilter::try_new(directives).map_err(|error| format!("log level {directives:?}: {error}"))?;
+    let filter = filter(directives)?;
     let (filter, handle) = reload::Layer::new(filter);
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(true);
     let registry = tracing_subscriber::registry().with(filter);
@@ -53,4 +64,19 @@ pub fn init_logs(directives: &str, format: LogFormat) -> Result<LogHandle, Strin
     };
     installed.map_err(|error| error.to_string())?;
     Ok(LogHandle(handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_a_level_and_not_the_name_of_a_part() {
+        for right in ["info", "WARN", "info,cri_shim=debug", "off"] {
+            assert!(filter(right).is_ok(), "{right}");
+        }
+        for wrong in ["nonsense", "", "info,loud", "x=loud"] {
+            assert!(filter(wrong).unwrap_err().contains(&format!("{wrong:?}")), "{wrong}");
+        }
+    }
 }

@@ -109,7 +109,7 @@ impl Node {
             ("--netns-dir", path("netns")),
             ("--registry-config-dir", path("hosts")),
             ("--runtime", world::bin("orlop-runtime")),
-            ("--cri-admin", path("admin.sock")),
+            ("--admin-socket", path("admin.sock")),
             ("--cgroup-parent", PathBuf::from(format!("/{}", self.cgroup))),
         ] {
             command.arg(flag).arg(value);

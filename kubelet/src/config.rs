@@ -161,11 +161,30 @@ impl Config {
         Ok(warnings)
     }
 
+    /// These settings with absolute paths, or what cannot work, with its value. Touches nothing.
+    pub fn checked(mut self) -> Result<Self, String> {
+        // A static pod's UID comes from its manifest's path, and monitors run in another folder.
+        for path in [&mut self.root_dir, &mut self.pod_logs_dir, &mut self.resolv_conf]
+            .into_iter()
+            .chain(&mut self.pod_manifest_path)
+        {
+            *path = std::path::absolute(&*path).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        let wrong = api_objects::names::dns_subdomain(&self.node_name);
+        if let Some(reason) = wrong.first() {
+            return Err(format!("the node's name {:?}: {reason}", self.node_name));
+        }
+        daemon::cgroup_path(&self.cgroup_root).map_err(|error| format!("the cgroup root: {error}"))?;
+        Ok(self)
+    }
+
     /// `Ok(false)`: the key is not known here.
     fn apply(&mut self, key: &str, value: &Value) -> Result<bool, String> {
         match key {
-            "containerRuntimeEndpoint" => self.container_runtime_endpoint = socket(text(value)?)?,
-            "imageServiceEndpoint" => self.image_service_endpoint = Some(socket(text(value)?)?),
+            "containerRuntimeEndpoint" => {
+                self.container_runtime_endpoint = daemon::socket_path(text(value)?)?
+            }
+            "imageServiceEndpoint" => self.image_service_endpoint = Some(daemon::socket_path(text(value)?)?),
             "staticPodPath" => self.pod_manifest_path = Some(text(value)?.into()),
             "podLogsDir" => self.pod_logs_dir = text(value)?.into(),
             "cgroupRoot" => self.cgroup_root = text(value)?.into(),
@@ -205,12 +224,6 @@ impl Config {
         }
         Ok(true)
     }
-}
-
-/// The path in `unix:///path`, or a plain absolute path.
-pub fn socket(endpoint: &str) -> Result<PathBuf, String> {
-    let path = endpoint.strip_prefix("unix://").unwrap_or(endpoint);
-    if path.starts_with('/') { Ok(path.into()) } else { Err(format!("{endpoint:?} is no unix:///path")) }
 }
 
 fn text(value: &Value) -> Result<&str, String> {

@@ -18,6 +18,6 @@ pub mod translate;
 pub mod volumes;
 mod worker;
 
-pub use config::{Config, ConfigError, socket};
+pub use config::{Config, ConfigError};
 pub use cri::Error as RuntimeError;
 pub use run::{Error, run};

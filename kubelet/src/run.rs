@@ -50,9 +50,10 @@ pub enum Error {
 
 /// Runs the kubelet until `shutdown` is cancelled. Pods keep running when it ends.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    if config.node_name.is_empty() {
-        return Err(Error::Config("the node has no name".into()));
-    }
+    let io = |what: String| move |source| Error::Io { what, source };
+    // Two kubelets over one folder would end each other's pods.
+    let state = config.root_dir.join("orlop");
+    let _lock = daemon::FolderLock::take(&state).map_err(io(state.display().to_string()))?;
     let client =
         cri::Client::new(&config.container_runtime_endpoint, config.image_service_endpoint.as_deref());
     let version = tokio::select! {
@@ -60,7 +61,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         () = shutdown.cancelled() => return Ok(()),
     };
     tracing::info!(runtime = version.runtime_name, version = version.runtime_version, "connected");
-    let io = |what: String| move |source| Error::Io { what, source };
     let store = Store::open(&config.root_dir)
         .map_err(io(format!("making a folder below {}", config.root_dir.display())))?;
     let saved = store.load().map_err(io(format!("reading {}", config.root_dir.display())))?;

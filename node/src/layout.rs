@@ -53,6 +53,13 @@ impl Layout {
         data_dir.map_or_else(Self::conventional, Self::below)
     }
 
+    /// With sockets and state in another folder, which should be on a tmpfs.
+    pub(crate) fn with_run(mut self, run: PathBuf) -> Self {
+        self.state = run.join("state");
+        self.run = run;
+        self
+    }
+
     fn conventional() -> Self {
         Self {
             run: "/run/orlop".into(),
@@ -68,8 +75,9 @@ impl Layout {
             manifests: "/etc/kubernetes/manifests".into(),
             pod_logs: "/var/log/pods".into(),
             cgroup_parent: "/".into(),
-            bridge: "cni0".into(),
-            pod_cidr: "10.88.0.0/16".into(),
+            // Neither is another program's default: podman has 10.88.0.0/16, flannel cni0 and 10.244.0.0/16.
+            bridge: "orlop0".into(),
+            pod_cidr: "10.192.0.0/16".into(),
             nft_table: "orlop-cni".into(),
             network: "orlop".into(),
         }
@@ -79,7 +87,7 @@ impl Layout {
         let hash = fnv1a(data_dir.as_os_str().as_encoded_bytes());
         let name = format!("{:08x}", hash >> 32);
         let run = Path::new("/run/orlop").join(&name);
-        // A /20 out of 10.96.0.0/11: 4,094 pods, and a one in 512 chance that two instances need --pod-cidr.
+        // A /20 out of 10.160.0.0/11: 4,094 pods, and a one in 512 chance that two instances need --pod-cidr.
         let [high, low] = [(hash >> 8 & 0x1f) as u8, (hash & 0xf) as u8];
         Self {
             state: run.join("state"),
@@ -96,7 +104,7 @@ impl Layout {
             pod_logs: data_dir.join("logs/pods"),
             cgroup_parent: format!("/orlop-{name}"),
             bridge: format!("ol-{name}"),
-            pod_cidr: format!("{}/20", Ipv4Addr::new(10, 96 + high, low << 4, 0)),
+            pod_cidr: format!("{}/20", Ipv4Addr::new(10, 160 + high, low << 4, 0)),
             nft_table: format!("orlop-cni-{name}"),
             network: format!("orlop-{name}"),
         }

@@ -9,7 +9,8 @@ mod daemons;
 mod layout;
 mod network;
 
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -36,6 +37,9 @@ pub(crate) struct Global {
     /// The folder below which an instance keeps everything; without it the conventional paths of a node hold
     #[arg(long, global = true, value_name = "DIR", env = "ORLOP_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Where sockets and state lie, a tmpfs: /run/orlop, or a folder below it that follows from --data-dir
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
     /// A level (error, warn, info, debug, trace) or directives such as info,cri_shim=debug
     #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: String,
@@ -50,7 +54,11 @@ impl Global {
     /// Where this instance keeps what.
     pub(crate) fn layout(&self) -> std::io::Result<Layout> {
         let absolute = self.data_dir.as_ref().map(std::path::absolute).transpose()?;
-        Ok(Layout::new(absolute.as_deref()))
+        let layout = Layout::new(absolute.as_deref());
+        Ok(match &self.run_dir {
+            Some(run) => layout.with_run(std::path::absolute(run)?),
+            None => layout,
+        })
     }
 }
 
@@ -92,6 +100,38 @@ enum Command {
     Completion(cli::completion::Flags),
 }
 
+impl Command {
+    /// A flag that would have no effect is refused.
+    fn takes(&self, global: &Global) -> Result<(), Error> {
+        let command = match self {
+            Self::Cri(_) => "cri",
+            Self::Kubelet(_) => "kubelet",
+            Self::Up(_) => "up",
+            Self::Doctor(_) => "doctor",
+            Self::Completion(_) => "completion",
+            _ => return Ok(()),
+        };
+        let given = [
+            ("--cri-endpoint", &global.endpoints.cri_endpoint),
+            ("--kubelet-endpoint", &global.endpoints.kubelet_endpoint),
+        ];
+        match given.iter().find(|(_, value)| value.is_some()) {
+            Some((flag, _)) => Err(Error::Usage(format!("{flag} has no effect with orlop {command}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The command line; under the name `kubelet`, that of the kubelet.
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let called = arguments.first().map(Path::new).and_then(Path::file_name);
+    if called == Some(OsStr::new("kubelet")) {
+        arguments.insert(1, "kubelet".into());
+    }
+    arguments
+}
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -121,7 +161,7 @@ impl Error {
 }
 
 fn main() -> ExitCode {
-    let line = match CommandLine::try_parse() {
+    let line = match CommandLine::try_parse_from(arguments()) {
         Ok(line) => line,
         Err(error) => {
             let _ = error.print();
@@ -131,6 +171,10 @@ fn main() -> ExitCode {
             };
         }
     };
+    if let Err(error) = line.command.takes(&line.global) {
+        eprintln!("orlop: {error}");
+        return ExitCode::from(USAGE);
+    }
     let done = match line.command {
         Command::Cri(flags) => daemons::cri::run(&line.global, &flags),
         Command::Kubelet(flags) => daemons::kubelet::run(&line.global, &flags),

@@ -7,18 +7,24 @@ use std::process::ExitCode;
 use clap::Args;
 use cri_shim::{Config, ConfigFile};
 
-use super::{private_folder, serve};
+use super::{admin_socket, beside_this_program, private_folder, serve};
 use crate::layout::Layout;
 use crate::{Error, Global};
+
+/// Read when neither it nor a data folder is named.
+const CONVENTIONAL_FILE: &str = "/etc/orlop/orlop.toml";
 
 /// `orlop cri` alone.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Command {
     #[command(flatten)]
     flags: Flags,
-    /// A TOML file with the same keys as the flags
+    /// A TOML file with the same keys as the flags; /etc/orlop/orlop.toml by default, when there is no --data-dir
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The admin endpoint's socket
+    #[arg(long, value_name = "SOCKET")]
+    admin_socket: Option<PathBuf>,
 }
 
 /// The flags of the CRI daemon. Each overrides the configuration file, which overrides what follows from
@@ -58,38 +64,43 @@ pub(crate) struct Flags {
     /// Where exec and attach are served to the kubelet
     #[arg(long, value_name = "ADDRESS")]
     stream_address: Option<SocketAddr>,
-    /// The admin endpoint's socket
-    #[arg(long, value_name = "SOCKET")]
-    cri_admin: Option<PathBuf>,
 }
 
 /// What follows from the layout alone.
 fn defaults(layout: &Layout) -> Config {
-    let conventional = Config::under(&layout.root, &layout.run);
     Config {
         listen: layout.cri_socket(),
+        root: layout.root.join("cri"),
         state: layout.state.clone(),
         cni_conf_dir: layout.cni_conf.clone(),
         cni_bin_dirs: vec![layout.cni_bin.clone()],
         cni_cache_dir: layout.cni_cache.clone(),
         registry_config_dir: layout.registry_config.clone(),
-        netns_dir: layout.netns.clone(),
-        admin: Some(layout.cri_admin_socket()),
+        // The kubelet has its pods below the root, as everywhere; what is ours alone does not lie there.
         cgroup_parent: match layout.cgroup_parent.as_str() {
-            "/" => conventional.cgroup_parent.clone(),
-            own => own.into(),
+            "/" => "/orlop".to_owned(),
+            own => own.to_owned(),
         },
-        ..conventional
+        netns_dir: layout.netns.clone(),
+        runtime: beside_this_program("orlop-runtime"),
+        stream_address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        admin: Some(layout.cri_admin_socket()),
     }
 }
 
 impl Flags {
     /// The daemon's configuration: flags over file over layout.
-    pub(super) fn config(&self, layout: &Layout, file: Option<&PathBuf>) -> Result<Config, Error> {
-        let conventional_file = Path::new("/etc/orlop/orlop.toml");
-        let file: ConfigFile = match file {
-            Some(path) => daemon::load_toml(path, false),
-            None => daemon::load_toml(conventional_file, true),
+    pub(super) fn config(
+        &self,
+        global: &Global,
+        layout: &Layout,
+        file: Option<&PathBuf>,
+    ) -> Result<Config, Error> {
+        let file: ConfigFile = match (file, &global.data_dir) {
+            (Some(path), _) => daemon::load_toml(path, false),
+            // An instance with a folder of its own takes nothing from the machine's.
+            (None, Some(_)) => Ok(ConfigFile::default()),
+            (None, None) => daemon::load_toml(Path::new(CONVENTIONAL_FILE), true),
         }
         .map_err(|error| Error::Usage(error.to_string()))?;
         let Self {
@@ -104,7 +115,6 @@ impl Flags {
             netns_dir,
             runtime,
             stream_address,
-            cri_admin,
         } = self.clone();
         let flags = ConfigFile {
             listen,
@@ -118,19 +128,18 @@ impl Flags {
             netns_dir,
             runtime,
             stream_address,
-            admin: cri_admin,
-            pod_cidr: None,
+            admin: None,
         };
-        Ok(defaults(layout).with(file).with(flags))
+        defaults(layout).with(file).with(flags).checked().map_err(Error::Usage)
     }
 }
 
 /// Runs the daemon until it is asked to end.
 pub(crate) fn run(global: &Global, command: &Command) -> Result<ExitCode, Error> {
     let layout = global.layout().map_err(|error| Error::failed(&error))?;
-    let config = command.flags.config(&layout, command.config.as_ref())?;
+    let config = command.flags.config(global, &layout, command.config.as_ref())?;
     private_folder(&layout.run)?;
-    let admin = config.admin.clone().unwrap_or_else(|| layout.cri_admin_socket());
+    let admin = admin_socket(command.admin_socket.as_ref(), config.admin.clone(), layout.cri_admin_socket())?;
     let sockets = vec![config.listen.clone()];
     serve(global, &admin, sockets, |shutdown| async move {
         cri_shim::run(config, shutdown).await.map_err(|error| Error::failed(&error))

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use kubelet::Config;
 
-use super::{private_folder, serve};
+use super::{admin_socket, private_folder, serve};
 use crate::layout::Layout;
 use crate::{Error, Global};
 
@@ -19,35 +19,45 @@ pub(crate) struct Command {
     /// A KubeletConfiguration of kubelet.config.k8s.io/v1beta1, as YAML or JSON
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    runtime: Runtime,
+    /// The admin endpoint's socket
+    #[arg(long, value_name = "SOCKET")]
+    admin_socket: Option<PathBuf>,
+}
+
+/// Which runtime: a kubelet's choice, but not that of `up`, which brings its own.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Runtime {
+    /// The CRI runtime's socket, as unix:///PATH
+    #[arg(long, value_name = "SOCKET", value_parser = daemon::socket_path)]
+    container_runtime_endpoint: Option<PathBuf>,
+    /// The CRI image service's socket; the runtime's by default
+    #[arg(long, value_name = "SOCKET", value_parser = daemon::socket_path)]
+    image_service_endpoint: Option<PathBuf>,
 }
 
 /// The flags of the kubelet. Each overrides the KubeletConfiguration, which overrides what follows from
 /// `--data-dir`.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Flags {
-    /// The CRI runtime's socket, as unix:///PATH
-    #[arg(long, value_name = "SOCKET")]
-    container_runtime_endpoint: Option<String>,
-    /// The CRI image service's socket; the runtime's by default
-    #[arg(long, value_name = "SOCKET")]
-    image_service_endpoint: Option<String>,
     /// Where pods' volumes and the kubelet's state lie
     #[arg(long, value_name = "DIR")]
     root_dir: Option<PathBuf>,
     /// The folder of static pod manifests
-    #[arg(long, alias = "manifests", value_name = "DIR")]
+    #[arg(long, visible_alias = "manifests", value_name = "DIR")]
     pod_manifest_path: Option<PathBuf>,
     /// Where the CRI runtime writes the pods' logs
     #[arg(long, value_name = "DIR")]
     pod_logs_dir: Option<PathBuf>,
     /// The node's name; the machine's by default
-    #[arg(long, alias = "hostname-override", value_name = "NAME")]
+    #[arg(long, visible_alias = "hostname-override", value_name = "NAME")]
     node_name: Option<String>,
     /// The node's address; found on the machine by default
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     node_ip: Vec<IpAddr>,
     /// The unix socket of the kubelet's API
-    #[arg(long, value_name = "SOCKET")]
+    #[arg(long, value_name = "SOCKET", value_parser = daemon::socket_path)]
     kubelet_socket: Option<PathBuf>,
     /// Serves the kubelet's API over TCP as well, without authentication
     #[arg(long, value_name = "ADDRESS")]
@@ -81,8 +91,6 @@ impl Flags {
         let warnings =
             file.map_or(Ok(Vec::new()), |path| config.apply_file(path)).map_err(|error| usage(&error))?;
         let Self {
-            container_runtime_endpoint,
-            image_service_endpoint,
             root_dir,
             pod_manifest_path,
             pod_logs_dir,
@@ -93,16 +101,6 @@ impl Flags {
             cgroup_root,
             resolv_conf,
         } = self.clone();
-        let socket = |flag: &str, endpoint: Option<String>| {
-            let path = endpoint.map(|endpoint| kubelet::socket(&endpoint)).transpose();
-            path.map_err(|error| Error::Usage(format!("--{flag}: {error}")))
-        };
-        set(
-            &mut config.container_runtime_endpoint,
-            socket("container-runtime-endpoint", container_runtime_endpoint)?,
-        );
-        config.image_service_endpoint =
-            socket("image-service-endpoint", image_service_endpoint)?.or(config.image_service_endpoint);
         set(&mut config.root_dir, root_dir);
         config.pod_manifest_path = pod_manifest_path.or(config.pod_manifest_path);
         set(&mut config.pod_logs_dir, pod_logs_dir);
@@ -115,7 +113,7 @@ impl Flags {
         if config.node_name.is_empty() {
             config.node_name = host_name()?;
         }
-        Ok((config, warnings))
+        Ok((config.checked().map_err(Error::Usage)?, warnings))
     }
 }
 
@@ -136,9 +134,12 @@ fn host_name() -> Result<String, Error> {
 /// Runs the daemon until it is asked to end.
 pub(crate) fn run(global: &Global, command: &Command) -> Result<ExitCode, Error> {
     let layout = global.layout().map_err(|error| Error::failed(&error))?;
-    let (config, warnings) = command.flags.config(&layout, command.config.as_ref())?;
+    let (mut config, warnings) = command.flags.config(&layout, command.config.as_ref())?;
+    let Runtime { container_runtime_endpoint, image_service_endpoint } = command.runtime.clone();
+    set(&mut config.container_runtime_endpoint, container_runtime_endpoint);
+    config.image_service_endpoint = image_service_endpoint.or(config.image_service_endpoint);
     private_folder(&layout.run)?;
-    let admin = layout.kubelet_admin_socket();
+    let admin = admin_socket(command.admin_socket.as_ref(), None, layout.kubelet_admin_socket())?;
     let sockets = vec![config.listen_socket.clone()];
     serve(global, &admin, sockets, |shutdown| async move {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

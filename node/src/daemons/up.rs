@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{beside_this_program, cri, kubelet, private_folder, serve};
+use super::{admin_socket, beside_this_program, cri, kubelet, private_folder, serve};
 use crate::{Error, Global, network};
 
 /// The flags of both daemons.
@@ -24,46 +24,35 @@ pub(crate) struct Flags {
     /// The kubelet's configuration, a KubeletConfiguration
     #[arg(long, value_name = "FILE")]
     kubelet_config: Option<PathBuf>,
-    /// The pods' addresses, when the machine has no CNI configuration
-    #[arg(long, value_name = "CIDR")]
-    pod_cidr: Option<String>,
-    /// The pods' bridge, when the machine has no CNI configuration
-    #[arg(long, value_name = "NAME")]
-    bridge: Option<String>,
-    /// The nft table of masquerading and host ports, when the machine has no CNI configuration
-    #[arg(long, value_name = "NAME")]
-    nft_table: Option<String>,
+    /// The admin endpoint's socket
+    #[arg(long, value_name = "SOCKET")]
+    admin_socket: Option<PathBuf>,
+    #[command(flatten)]
+    network: network::Flags,
 }
 
 /// Runs both until they are asked to end. Pods go on without them.
 pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
     let mut layout = global.layout().map_err(|error| Error::failed(&error))?;
-    for (name, flag) in [
-        (&mut layout.pod_cidr, &flags.pod_cidr),
-        (&mut layout.bridge, &flags.bridge),
-        (&mut layout.nft_table, &flags.nft_table),
-    ] {
-        if let Some(given) = flag {
-            name.clone_from(given);
-        }
-    }
-    let cri = flags.cri.config(&layout, flags.cri_config.as_ref())?;
+    let explicit = flags.network.apply(&mut layout)?;
+    let cri = flags.cri.config(global, &layout, flags.cri_config.as_ref())?;
     let (mut kubelet, warnings) = flags.kubelet.config(&layout, flags.kubelet_config.as_ref())?;
     kubelet.container_runtime_endpoint.clone_from(&cri.listen);
+    kubelet.image_service_endpoint = None;
     private_folder(&layout.run)?;
     if let Some(manifests) = &kubelet.pod_manifest_path {
         std::fs::create_dir_all(manifests)
             .map_err(|error| Error::Failed(format!("making {}: {error}", manifests.display())))?;
     }
     let plugins = cri.cni_bin_dirs.first().cloned().unwrap_or_else(|| layout.cni_bin.clone());
-    let provided = network::provide(&layout, &cri.cni_conf_dir, &plugins, &beside_this_program("orlop-cni"))
-        .map_err(|error| Error::Failed(format!("bringing a pod network: {error}")))?;
-    let admin = layout.admin_socket();
+    let place = network::Place { conf_dir: &cri.cni_conf_dir, bin_dir: &plugins };
+    let provided = network::provide(&layout, &place, &beside_this_program("orlop-cni"), explicit)?;
+    let admin = admin_socket(flags.admin_socket.as_ref(), None, layout.admin_socket())?;
     let sockets = vec![cri.listen.clone(), kubelet.listen_socket.clone()];
     serve(global, &admin, sockets, |shutdown| async move {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         if let Some(file) = provided {
-            tracing::info!(file = %file.display(), cidr = %layout.pod_cidr, "no CNI configuration found; wrote one");
+            tracing::info!(file = %file.display(), cidr = %layout.pod_cidr, "wrote the CNI configuration");
         }
         // Whichever ends first takes the other with it, so that a supervisor sees one whole.
         let stop = shutdown.child_token();
