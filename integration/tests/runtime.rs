@@ -21,6 +21,8 @@ mod life;
 mod limits;
 #[path = "runtime/peers.rs"]
 mod peers;
+#[path = "runtime/races.rs"]
+mod races;
 
 const TESTS: &[Test] = &[
     Test { name: "life_cycle", run: life::life_cycle },
@@ -64,6 +66,15 @@ const TESTS: &[Test] = &[
     Test { name: "fake_terminal", run: attacks::fake_terminal },
     Test { name: "under_podman", run: peers::podman },
     Test { name: "under_containerd", run: peers::containerd },
+    Test { name: "swapped_mount_points", run: races::swapped_mount_points },
+    Test { name: "dangling_file_targets", run: races::dangling_file_targets },
+    Test { name: "covered_proc_files", run: races::covered_proc_files },
+    Test { name: "programs_by_descriptor", run: races::programs_by_descriptor },
+    Test { name: "descriptors_of_a_joining_process", run: races::descriptors_of_a_joining_process },
+    Test { name: "host_binary_under_exec", run: races::host_binary_under_exec },
+    Test { name: "lengths_above_64_kib", run: races::lengths_above_64_kib },
+    Test { name: "capabilities_of_exec", run: races::capabilities_of_exec },
+    Test { name: "descriptors_of_the_caller", run: races::descriptors_of_the_caller },
 ];
 
 fn main() -> ExitCode {

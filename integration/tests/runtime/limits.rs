@@ -92,10 +92,11 @@ pub(crate) fn pause_and_update() -> TestResult {
     }
     let bundle = Bundle::new("while true; do echo x >> /ticks; done")?;
     bundle.start()?;
+    let ticks = || std::fs::metadata(bundle.rootfs("ticks")).map(|metadata| metadata.len());
+    crate::bundle::eventually("the first tick", || Ok(ticks().is_ok()))?;
     has(&bundle.call(&["resume", &bundle.id])?.err, "container not paused")?;
     same(bundle.call(&["pause", &bundle.id])?.code, 0)?;
     same(bundle.status()?.as_str(), "paused")?;
-    let ticks = || std::fs::metadata(bundle.rootfs("ticks")).map(|metadata| metadata.len());
     let before = ticks()?;
     std::thread::sleep(std::time::Duration::from_millis(50));
     same(ticks()?, before)?;

@@ -79,6 +79,7 @@ fn mount_one(root: &Root, entry: &MountPlan, source: Option<Source>, setup: &Set
                 }
             };
             let target = target(root, &entry.destination, is_folder)?;
+            outside_proc(&target, &entry.destination)?;
             Ok(mount::attach(&tree, &target).during("attach", entry.destination.display())?)
         }
         (MountKind::Bind { .. }, None) => Err(Error::said("the source was not opened")),
@@ -90,6 +91,7 @@ fn mount_one(root: &Root, entry: &MountPlan, source: Option<Source>, setup: &Set
             } else {
                 target(root, &entry.destination, true)?
             };
+            outside_proc(&target, &entry.destination)?;
             let inherited = if existed { inherited_mode(entry, kind, &target)? } else { String::new() };
             let saved =
                 if entry.copy_up { Some(super::rootfs::Kept::open(root, &entry.destination)?) } else { None };
@@ -175,6 +177,36 @@ pub(crate) fn apply_attributes(
 /// What a mount is attached to; made when it is missing.
 pub(super) fn target(root: &Root, destination: &Path, folder: bool) -> sys::Result<OwnedFd> {
     if folder { root.make_dir_all(destination, FOLDER) } else { root.make_file(destination, FILE) }
+}
+
+/// PROC_SUPER_MAGIC, and the inode of procfs's root (PROC_ROOT_INO).
+const PROCFS: i64 = 0x9fa0;
+const PROC_ROOT: u64 = 1;
+/// What lxcfs shows instead of the kernel's own.
+const COVERABLE: [&str; 10] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/sys/kernel/ns_last_pid",
+];
+
+/// Nothing is mounted inside procfs but what lxcfs mounts there: who reads or writes such a file must find the
+/// kernel's (CVE-2019-16884, CVE-2025-52881). The mount point is judged by where it lies, not by its name.
+fn outside_proc(target: &OwnedFd, destination: &Path) -> Result<()> {
+    // procfs itself may be covered.
+    if sys::fs::magic(target)? != PROCFS || sys::fs::stat(target)?.st_ino == PROC_ROOT {
+        return Ok(());
+    }
+    if COVERABLE.iter().any(|path| destination == Path::new(path)) {
+        return Ok(());
+    }
+    Err(Error::said(format!("{destination:?} cannot be mounted because it is inside /proc")))
 }
 
 /// `/proc` and `/sys` must be where they are expected: whoever reads or writes there believes what it finds.
@@ -301,14 +333,13 @@ impl Kept {
 }
 
 fn copy_folder(from: &OwnedFd, to: &OwnedFd) -> sys::Result<()> {
-    use rustix::fs::{AtFlags, CWD};
+    use rustix::fs::AtFlags;
     let names: Vec<_> = rustix::fs::Dir::read_from(from)
         .during("read", "folder")?
         .filter_map(std::result::Result::ok)
         .map(|entry| entry.file_name().to_owned())
         .filter(|name| !matches!(name.to_bytes(), b"." | b".."))
         .collect();
-    let _ = CWD;
     for name in names {
         let shown = name.to_string_lossy().into_owned();
         let stat = rustix::fs::statat(from, &name, AtFlags::SYMLINK_NOFOLLOW).during("stat", &shown)?;
