@@ -2,6 +2,7 @@
 
 mod hostile;
 mod pulls;
+mod registries;
 mod stub;
 mod world;
 
@@ -17,6 +18,9 @@ const TESTS: &[Test] = &[
     Test { name: "a_pull_always_asks_the_registry", run: pulls::always_asks },
     Test { name: "a_mirror_serves_under_the_public_name", run: pulls::mirror },
     Test { name: "basic_authentication_admits_only_the_right_password", run: pulls::basic_auth },
+    Test { name: "a_token_is_got_for_what_is_pulled", run: registries::bearer_auth },
+    Test { name: "an_index_gives_this_machines_platform", run: registries::platforms },
+    Test { name: "layers_in_zstd", run: registries::zstd_layers },
     Test { name: "a_registry_with_a_ca_of_its_own", run: pulls::tls },
     Test { name: "importing_a_layout_says_its_progress", run: pulls::import },
     Test { name: "a_full_disk_is_named_and_nothing_is_left", run: pulls::full_disk },
