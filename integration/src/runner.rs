@@ -68,6 +68,11 @@ const ONE: &str = "ORLOP_TEST_ONE";
 
 /// The `main` of a test file. Tests run one after the other unless `--test-threads` says otherwise.
 pub fn main(tests: &'static [Test]) -> ExitCode {
+    main_within(tests, DEADLINE)
+}
+
+/// The same with another deadline for each test.
+pub fn main_within(tests: &'static [Test], deadline: Duration) -> ExitCode {
     if let Ok(name) = std::env::var(ONE) {
         return one(tests, &name);
     }
@@ -75,7 +80,7 @@ pub fn main(tests: &'static [Test]) -> ExitCode {
     arguments.test_threads = arguments.test_threads.or(Some(1));
     let trials = tests
         .iter()
-        .map(|test| Trial::ignorable_test(test.name, move || spawn(test.name)).with_kind(""))
+        .map(|test| Trial::ignorable_test(test.name, move || spawn(test.name, deadline)).with_kind(""))
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -102,7 +107,7 @@ fn one(tests: &[Test], name: &str) -> ExitCode {
     }
 }
 
-fn spawn(name: &str) -> Result<Completion, Failed> {
+fn spawn(name: &str, deadline: Duration) -> Result<Completion, Failed> {
     let exe = std::env::current_exe().map_err(|error| error.to_string())?;
     let child = Command::new(exe)
         .env(ONE, name)
@@ -115,7 +120,7 @@ fn spawn(name: &str) -> Result<Completion, Failed> {
     let group = Pid::from_raw(child.id().cast_signed());
     let (ended, watched) = std::sync::mpsc::channel::<()>();
     let watch = std::thread::spawn(move || {
-        let late = watched.recv_timeout(DEADLINE).is_err_and(|error| error == RecvTimeoutError::Timeout);
+        let late = watched.recv_timeout(deadline).is_err_and(|error| error == RecvTimeoutError::Timeout);
         if late {
             let _ = killpg(group, Signal::SIGKILL);
         }
@@ -123,8 +128,13 @@ fn spawn(name: &str) -> Result<Completion, Failed> {
     });
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
     drop(ended);
-    if watch.join().unwrap_or_default() {
-        return Err(format!("did not end within {} s", DEADLINE.as_secs()).into());
+    let late = watch.join().unwrap_or_default();
+    if !output.status.success() {
+        // What it detached is in a cgroup of its own name, which a test that was killed could not clear.
+        crate::leftovers::end_all(&format!("orlop-test-{group}"));
+    }
+    if late {
+        return Err(format!("did not end within {} s", deadline.as_secs()).into());
     }
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     match output.status.code() {
