@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Command as Program, Stdio};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::pidfd::PidFd;
 use sys::seqpacket::Connection;
 
 use crate::logger::MAX_MESSAGE;
@@ -11,6 +13,9 @@ use crate::logger::protocol::{Command, Report};
 
 /// The argument that makes a monitor's program its logger.
 pub(super) const LOGGER: &str = "--logger";
+
+/// How long a logger may take to end, in milliseconds.
+const PATIENCE: u16 = 500;
 
 /// A running logger.
 pub(super) struct Link {
@@ -32,6 +37,16 @@ impl Link {
             .stderr(Stdio::null())
             .spawn()?;
         Ok(Self { pid: i32::try_from(child.id()).map_err(io::Error::other)?, connection })
+    }
+
+    /// Lets the logger end, and waits for that, so that it does not outlive its pod. One that a slow disk holds
+    /// up ends later, by itself.
+    pub(super) fn end(self) {
+        let process = PidFd::open(self.pid);
+        drop(self.connection);
+        if let Ok(process) = process {
+            let _ = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], PollTimeout::from(PATIENCE));
+        }
     }
 
     /// Sends a command. A logger that has so much to do that its queue is full refuses it.

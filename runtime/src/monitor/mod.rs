@@ -113,9 +113,7 @@ fn start() -> Result<Server, ReplyError> {
 /// Leaves the daemon's session, folder and cgroup, and becomes the parent of its workers' orphans.
 fn settle(config: &PodConfig) -> Result<(), sys::Error> {
     let pid = std::process::id().to_string();
-    for folder in &config.monitor_cgroups {
-        setup::enter_cgroup(folder, &pid)?;
-    }
+    setup::enter_cgroups(&config.monitor_cgroups)?;
     // Fails when it leads a group already, as after a start by a shell; then it has a session or a terminal that
     // whoever started it wanted.
     let _ = nix::unistd::setsid();

@@ -166,6 +166,7 @@ impl Server {
         }
         // Removed so that a client does not wait for an answer of nobody.
         let _ = std::fs::remove_file(&self.config.socket);
+        self.link.end();
         Ok(())
     }
 

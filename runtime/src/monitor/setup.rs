@@ -79,6 +79,9 @@ pub(super) fn validate(config: &PodConfig) -> Result<(), SetupError> {
     if config.hostname.is_some() && config.namespaces.uts == NamespaceSource::Host {
         return invalid("hostname needs a uts namespace of the pod's own".into());
     }
+    if config.monitor_cgroups.is_empty() && !config.pause_cgroups.is_empty() {
+        return invalid("pause_cgroups need monitor_cgroups: the monitor passes through them".into());
+    }
     if config.namespaces.user.as_ref().is_some_and(|(users, groups)| users.is_empty() || groups.is_empty()) {
         return invalid("namespaces.user has an empty mapping".into());
     }
@@ -109,6 +112,10 @@ fn make_all(config: &PodConfig, made: &mut Made) -> Result<(), SetupError> {
         own.iter().filter(|(_, source)| **source != NamespaceSource::Host).map(|(kind, _)| *kind).collect();
     let entered: Vec<Kind> = new.iter().copied().filter(|kind| *kind != Kind::Pid).collect();
     let flags = entered.iter().fold(0, |flags, kind| flags | kind.flag());
+    // The pause process is born where it belongs, for that is cheaper than to move it.
+    if new.contains(&Kind::Pid) {
+        enter_cgroups(&config.pause_cgroups)?;
+    }
     if let Some((users, groups)) = &namespaces.user {
         let user = UserNamespace::make(users, groups, &new)?;
         made.pin(Kind::User, &user.pid.to_string(), &user_pin(&config.state_dir))?;
@@ -140,9 +147,7 @@ fn make_all(config: &PodConfig, made: &mut Made) -> Result<(), SetupError> {
             (made.pause, made.leash) = (Some(pid), Some(leash));
         }
         let pid = made.pause.unwrap_or_default().to_string();
-        for folder in &config.pause_cgroups {
-            enter_cgroup(folder, &pid)?;
-        }
+        enter_cgroups(&config.monitor_cgroups)?;
         fs::write(config.state_dir.join("pause.pid"), &pid).during("write", "pause.pid")?;
         if let Some(path) = pin {
             made.pin(Kind::Pid, &pid, path)?;
@@ -151,10 +156,17 @@ fn make_all(config: &PodConfig, made: &mut Made) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Moves a process into a cgroup.
-pub(super) fn enter_cgroup(folder: &Path, pid: &str) -> Result<(), sys::Error> {
-    let file = folder.join("cgroup.procs");
-    fs::write(&file, pid).during("write", file.display())
+/// Moves this process, which has one thread, and what it starts from now on into a cgroup.
+///
+/// On version 1 a thread that moves itself by `tasks` needs no lock; `cgroup.procs` takes the one of all the machine's
+/// forks and exits, and waits for an RCU grace period before it has it: 12 ms instead of 0.02.
+pub(super) fn enter_cgroups(folders: &[PathBuf]) -> Result<(), sys::Error> {
+    for folder in folders {
+        let tasks = folder.join("tasks");
+        let file = if tasks.exists() { tasks } else { folder.join("cgroup.procs") };
+        fs::write(&file, "0").during("write", file.display())?;
+    }
+    Ok(())
 }
 
 /// The path below `/proc/sys` of a parameter that belongs to a namespace of the pod's own.
