@@ -4,7 +4,7 @@
 //! printed. Then pods are run side by side and what they cost is read from /proc.
 //!
 //! ```text
-//! hack/bench cri [ROUNDS [PODS]]      30 rounds, 100 pods by default
+//! hack/bench cri [ROUNDS [PODS [NAME]]]      30 rounds, 100 pods by default; NAME measures one of them alone
 //! ```
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
@@ -31,20 +31,26 @@ fn main() -> Result<(), Error> {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
     let mut number = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse::<usize>());
     let (rounds, pods) = (number(30)?, number(100)?);
+    let alone = arguments.next();
+    let wanted = |name: &str| alone.as_ref().is_none_or(|alone| alone == name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let folder = tempfile::tempdir()?;
     runtime.block_on(async {
-        let mut results = Vec::new();
-        let ours = orlop(&folder.path().join("orlop")).await?;
-        let theirs = containerd(&folder.path().join("containerd")).await?;
+        let (mut results, mut peers) = (Vec::new(), Vec::new());
+        if wanted("orlop") {
+            peers.push(orlop(&folder.path().join("orlop")).await?);
+        }
+        if wanted("containerd") {
+            peers.push(containerd(&folder.path().join("containerd")).await?);
+        }
         for round in 0..rounds {
-            for peer in [&ours, &theirs] {
+            for peer in &peers {
                 let times = life(peer, &format!("round-{round}")).await?;
                 results.push((peer.name, times));
             }
         }
         print_calls(&results);
-        for peer in [&ours, &theirs] {
+        for peer in peers.iter().filter(|_| pods > 0) {
             density(peer, pods).await?;
         }
         Ok(())
