@@ -180,22 +180,22 @@ pub(crate) struct Performer {
 pub(crate) struct Operation<'a> {
     performer: &'a Performer,
     name: &'static str,
-    count: u64,
+    count: AtomicU64,
 }
 
 impl Operation<'_> {
     /// Does one thing.
-    pub(crate) async fn perform(&mut self, effect: Effect) -> Result<Outcome, Failure> {
+    pub(crate) async fn perform(&self, effect: Effect) -> Result<Outcome, Failure> {
         let outcome = self.performer.perform(effect).await;
-        self.count += 1;
-        if self.performer.crash_at.as_ref().is_some_and(|(name, at)| name == self.name && *at == self.count) {
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.performer.crash_at.as_ref().is_some_and(|(name, at)| name == self.name && *at == count) {
             std::process::abort();
         }
         outcome
     }
 
     /// Does all of a teardown whatever fails, and returns the first failure.
-    pub(crate) async fn perform_all(&mut self, effects: Vec<Effect>) -> Result<(), Failure> {
+    pub(crate) async fn perform_all(&self, effects: Vec<Effect>) -> Result<(), Failure> {
         let mut first = Ok(());
         for effect in effects {
             // The record is what a later attempt, or a later daemon, knows the rest by.
@@ -216,7 +216,7 @@ impl Operation<'_> {
 impl Performer {
     /// Begins an operation.
     pub(crate) fn begin(&self, name: &'static str) -> Operation<'_> {
-        Operation { performer: self, name, count: 0 }
+        Operation { performer: self, name, count: AtomicU64::new(0) }
     }
 
     /// The monitor of a sandbox, if it is connected.

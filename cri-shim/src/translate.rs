@@ -189,7 +189,6 @@ pub fn translate(
         resources: container.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default(),
         cgroup,
         pid: 1,
-        refused: None,
     });
     Ok((serde_json::to_string(&spec).map_err(|error| error.to_string())?, status))
 }

@@ -37,6 +37,8 @@ pub struct Node {
     pub cgroup: String,
     /// Runs the clients' calls.
     pub runtime: Runtime,
+    /// What the daemon, from its next start on, runs as `orlop-runtime`.
+    pub oci_runtime: PathBuf,
     daemon: Option<Daemon>,
 }
 
@@ -56,7 +58,13 @@ impl Node {
             symlink(world::bin("orlop-cni"), folder.join("plugins").join(plugin))?;
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { folder, cgroup: format!("orlop-test-{}", std::process::id()), runtime, daemon: None })
+        Ok(Self {
+            folder,
+            cgroup: format!("orlop-test-{}", std::process::id()),
+            runtime,
+            oci_runtime: world::bin("orlop-runtime"),
+            daemon: None,
+        })
     }
 
     /// A machine with a network, a running daemon and an image.
@@ -108,7 +116,7 @@ impl Node {
             ("--cni-cache-dir", path("cache")),
             ("--netns-dir", path("netns")),
             ("--registry-config-dir", path("hosts")),
-            ("--runtime", world::bin("orlop-runtime")),
+            ("--runtime", self.oci_runtime.clone()),
             ("--admin-socket", path("admin.sock")),
             ("--cgroup-parent", PathBuf::from(format!("/{}", self.cgroup))),
         ] {

@@ -1,10 +1,15 @@
 //! A container as the daemon knows it.
 //!
 //! ```text
-//! Making ──CreateContainer succeeded──▶ Created ──StartContainer──▶ Running ──its process ended──▶ Exited ──RemoveContainer──▶ (gone)
-//!    │                                     └──start failed, killed, monitor's death─────────────────▶
+//! Making ──CreateContainer succeeded──▶ Created ──StartContainer──▶ Starting ──executed──▶ Running ──its process ended──▶ Exited ──RemoveContainer──▶ (gone)
+//!    │                                     │                          └──refused, killed, monitor's death─────────────────▶
+//!    │                                     └──stopped, monitor's death────────────────────────────────────────────────────▶
 //!    └──CreateContainer failed, or the daemon died in it──▶ (undone)
 //! ```
+//! CreateContainer checks everything that can be checked, mounts the root filesystem and writes the OCI bundle;
+//! StartContainer lets the runtime make the process of it, and so tells what the runtime has to say against it, as
+//! with containerd. A daemon that died while starting finds the container `Created` again, perhaps with its init.
+//!
 //! The monitor owns the process and tells of its end; a monitor that died leaves `Exited` with code 137 and the
 //! reason `Unknown`.
 
@@ -37,7 +42,7 @@ pub(crate) struct Container {
     pub phase: ContainerPhase,
     /// In nanoseconds since the epoch.
     pub created_at: i64,
-    /// In nanoseconds since the epoch, 0 before.
+    /// In nanoseconds since the epoch, 0 before; while `Starting`, when that began.
     pub started_at: i64,
     /// How it ended, once it has.
     pub end: Option<End>,
@@ -54,9 +59,6 @@ pub(crate) struct Container {
     pub cgroup: String,
     /// The pid of its first process in the host's namespace; 0 without one.
     pub pid: i32,
-    /// Why the runtime could not create it. StartContainer fails with it: that is where containerd would have
-    /// found out, and a kubelet shows the two differently.
-    pub refused: Option<String>,
 }
 
 /// Where a container is in its life.
@@ -65,8 +67,10 @@ pub(crate) struct Container {
 pub(crate) enum ContainerPhase {
     /// CreateContainer is at work.
     Making,
-    /// Its init waits for StartContainer.
+    /// Its bundle waits for StartContainer.
     Created,
+    /// StartContainer is at work.
+    Starting,
     /// Its program runs.
     Running,
     /// It ended, or never began.
@@ -104,6 +108,11 @@ impl End {
         Self { code: 137, at, reason: "Unknown".into(), message: message.into() }
     }
 
+    /// It was stopped before anybody started it, and so never had a process: as if that had been killed.
+    pub(crate) fn withdrawn(at: i64) -> Self {
+        Self { code: 137, at, reason: "Error".into(), message: "stopped before it was started".into() }
+    }
+
     /// Its program was never executed: code 128 is what containerd reports, and kubelets show the reason.
     pub(crate) fn not_started(at: i64, message: &str) -> Self {
         Self { code: 128, at, reason: "StartError".into(), message: message.into() }
@@ -122,19 +131,41 @@ impl Container {
         format!("{sandbox}/{}_{}", metadata.name, metadata.attempt)
     }
 
-    /// Whether there is a process.
+    /// Whether it has its end before it.
     pub(crate) fn alive(&self) -> bool {
-        matches!(self.phase, ContainerPhase::Created | ContainerPhase::Running)
+        matches!(self.phase, ContainerPhase::Created | ContainerPhase::Starting | ContainerPhase::Running)
     }
 
-    /// StartContainer succeeded. Returns whether anything changed.
-    pub(crate) fn started(&mut self, at: i64) -> bool {
+    /// StartContainer began. Returns whether that was possible.
+    pub(crate) fn starting(&mut self, at: i64) -> bool {
         if self.phase != ContainerPhase::Created {
             return false;
         }
-        self.phase = ContainerPhase::Running;
+        self.phase = ContainerPhase::Starting;
         self.started_at = at;
         true
+    }
+
+    /// StartContainer succeeded. Returns whether anything changed: the end may have been told before.
+    pub(crate) fn started(&mut self) -> bool {
+        if self.phase != ContainerPhase::Starting {
+            return false;
+        }
+        self.phase = ContainerPhase::Running;
+        true
+    }
+
+    /// StartContainer failed. Returns whether anything changed.
+    pub(crate) fn start_failed(&mut self, end: End) -> bool {
+        if self.phase == ContainerPhase::Starting {
+            self.started_at = 0;
+        }
+        self.ended(end)
+    }
+
+    /// It shall end, and has no process that would have to. Returns whether that is so.
+    pub(crate) fn withdrawn(&mut self, end: End) -> bool {
+        self.phase == ContainerPhase::Created && self.pid == 0 && self.ended(end)
     }
 
     /// Its end became known. Returns whether anything changed: the first end stands.
@@ -163,6 +194,53 @@ mod tests {
             (exit(0, true), "OOMKilled"),
         ] {
             assert_eq!(End::of(exit).reason, reason);
+        }
+    }
+
+    #[test]
+    fn a_life_goes_one_way_and_its_first_end_stands() {
+        let end = |at| End::not_started(at, "no");
+        let mut container = Container { started_at: 0, ..made() };
+        assert!(!container.started(), "only what is being started can be");
+        assert!(container.alive() && container.starting(7));
+        assert!(!container.starting(8) && !container.withdrawn(end(8)), "a start is not taken back");
+        assert!(container.started() && !container.started());
+        assert_eq!((container.phase, container.started_at), (ContainerPhase::Running, 7));
+        assert!(container.ended(end(9)) && !container.ended(end(10)));
+        assert!(!container.starting(11) && !container.started() && !container.alive());
+        assert_eq!(container.end.map(|end| end.at), Some(9));
+    }
+
+    #[test]
+    fn what_was_not_started_has_no_start() {
+        let mut failed = made();
+        assert!(failed.starting(7) && failed.start_failed(End::not_started(8, "no")));
+        assert_eq!((failed.phase, failed.started_at), (ContainerPhase::Exited, 0));
+        let mut withdrawn = made();
+        assert!(withdrawn.withdrawn(End::withdrawn(8)));
+        assert_eq!((withdrawn.phase, withdrawn.started_at), (ContainerPhase::Exited, 0));
+        // One that an earlier daemon had made a process of has to be killed.
+        assert!(!Container { pid: 5, ..made() }.withdrawn(End::withdrawn(8)));
+    }
+
+    fn made() -> Container {
+        Container {
+            format: 1,
+            id: "c".into(),
+            sandbox: "s".into(),
+            config: ContainerConfig::default(),
+            image_id: String::new(),
+            image_ref: String::new(),
+            phase: ContainerPhase::Created,
+            created_at: 1,
+            started_at: 0,
+            end: None,
+            user: User::default(),
+            log_path: None,
+            stop_signal: 15,
+            resources: LinuxContainerResources::default(),
+            cgroup: String::new(),
+            pid: 0,
         }
     }
 }

@@ -64,14 +64,17 @@ pub(crate) fn forget_in_monitor<'a>(containers: impl Iterator<Item = &'a Contain
         .collect()
 }
 
-/// What of a sandbox must go before it counts as stopped.
+/// What the network must forget of a sandbox before its namespace goes.
+pub(crate) fn detach(sandbox: &Sandbox) -> Vec<Effect> {
+    attachment(sandbox).map(|attachment| Effect::DetachNetwork(Box::new(attachment))).into_iter().collect()
+}
+
+/// What of a sandbox must go after that, before it counts as stopped.
 pub(crate) fn stop_sandbox(sandbox: &Sandbox, paths: &Paths) -> Vec<Effect> {
-    let mut effects = Vec::new();
-    if let Some(attachment) = attachment(sandbox) {
-        effects.push(Effect::DetachNetwork(Box::new(attachment)));
-    }
-    effects.push(Effect::EndMonitor { sandbox: sandbox.id.clone() });
-    effects.push(Effect::Unmount { path: paths.pod_files(&sandbox.id).shm });
+    let mut effects = vec![
+        Effect::EndMonitor { sandbox: sandbox.id.clone() },
+        Effect::Unmount { path: paths.pod_files(&sandbox.id).shm },
+    ];
     if let Some(path) = sandbox.netns.clone() {
         effects.push(Effect::RemovePin { path });
     }
@@ -81,7 +84,8 @@ pub(crate) fn stop_sandbox(sandbox: &Sandbox, paths: &Paths) -> Vec<Effect> {
 
 /// Everything of a sandbox but its containers.
 pub(crate) fn remove_sandbox(sandbox: &Sandbox, paths: &Paths) -> Vec<Effect> {
-    let mut effects = stop_sandbox(sandbox, paths);
+    let mut effects = detach(sandbox);
+    effects.extend(stop_sandbox(sandbox, paths));
     effects.push(Effect::ForgetSandbox { sandbox: sandbox.id.clone() });
     effects
 }

@@ -18,11 +18,11 @@ pub(crate) fn sandbox_state(sandbox: &Sandbox) -> PodSandboxState {
     }
 }
 
-/// The four states of the protocol are ours.
+/// The four states of the protocol are ours, but that it has no word for being started.
 pub(crate) fn container_state(container: &Container) -> ContainerState {
     match container.phase {
         ContainerPhase::Making => ContainerState::ContainerUnknown,
-        ContainerPhase::Created => ContainerState::ContainerCreated,
+        ContainerPhase::Created | ContainerPhase::Starting => ContainerState::ContainerCreated,
         ContainerPhase::Running => ContainerState::ContainerRunning,
         ContainerPhase::Exited => ContainerState::ContainerExited,
     }
@@ -109,7 +109,7 @@ pub(crate) fn container(container: &Container) -> ContainerStatus {
         metadata: Some(container.metadata()),
         state: container_state(container).into(),
         created_at: container.created_at,
-        started_at: container.started_at,
+        started_at: if container.phase == ContainerPhase::Starting { 0 } else { container.started_at },
         finished_at: end.map_or(0, |end| end.at),
         exit_code: end.map_or(0, |end| end.code),
         image: Some(image(container)),

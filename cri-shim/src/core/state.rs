@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use api_cri::v1::{ContainerEventResponse, ContainerEventType};
 
-use crate::core::container::{Container, ContainerPhase, End};
+use crate::core::container::{Container, ContainerPhase};
 use crate::core::failure::{Code, Failure};
 use crate::core::filter;
 use crate::core::report;
@@ -135,16 +135,14 @@ impl State {
         }
     }
 
-    /// A container's program runs. `None` when it ended before.
-    pub(crate) fn container_started(&mut self, id: &str, at: i64) -> Option<Container> {
+    /// Takes a container's life one step on. `None` when the step was not its next.
+    pub(crate) fn step_container(
+        &mut self,
+        id: &str,
+        step: impl FnOnce(&mut Container) -> bool,
+    ) -> Option<Container> {
         let container = self.containers.get_mut(id)?;
-        container.started(at).then(|| container.clone())
-    }
-
-    /// A container ended. `None` when that was known.
-    pub(crate) fn container_ended(&mut self, id: &str, end: End) -> Option<Container> {
-        let container = self.containers.get_mut(id)?;
-        container.ended(end).then(|| container.clone())
+        step(container).then(|| container.clone())
     }
 
     /// Changes what may change without changing the state.

@@ -8,12 +8,13 @@ use api_monitor::{CreateRequest, Request};
 
 use super::{Engine, machine, new_id, now};
 use crate::core::container::{Container, ContainerPhase, End};
-use crate::core::failure::{Code, Failure};
+use crate::core::failure::Failure;
 use crate::core::sandbox::{FORMAT, Sandbox, SandboxPhase};
 use crate::core::spec::{self, Inputs};
 use crate::core::state::Twin;
 use crate::core::user::{self, User};
 use crate::core::{plan, refuse, signal};
+use crate::disk;
 use crate::effects::{Effect, Operation, Outcome};
 use crate::rootfs::ImageInfo;
 
@@ -66,7 +67,6 @@ impl Engine {
             resources: config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default(),
             cgroup: format!("{parent}/{id}"),
             pid: 0,
-            refused: None,
             id,
             config,
         };
@@ -77,15 +77,15 @@ impl Engine {
             }
             state.put_container(container.clone());
         }
-        let mut operation = self.performer.begin("CreateContainer");
-        match self.perform_container(&mut operation, &sandbox, &mut container, &image).await {
+        let operation = self.performer.begin("CreateContainer");
+        match self.perform_container(&operation, &sandbox, &mut container, &image).await {
             Ok(()) => {
                 self.state().put_container(container.clone());
                 self.tell(ContainerEventType::ContainerCreatedEvent, &container.id, &container.sandbox);
                 Ok(container.id)
             }
             Err(failure) => {
-                let mut undo = self.performer.begin("UndoCreateContainer");
+                let undo = self.performer.begin("UndoCreateContainer");
                 let _ = undo.perform_all(plan::remove_container(&container)).await;
                 self.set_init(&container.id, None);
                 self.state().forget_container(&container.id);
@@ -96,7 +96,7 @@ impl Engine {
 
     async fn perform_container(
         &self,
-        operation: &mut Operation<'_>,
+        operation: &Operation<'_>,
         sandbox: &Sandbox,
         container: &mut Container,
         image: &ImageInfo,
@@ -136,25 +136,6 @@ impl Engine {
         operation
             .perform(Effect::WriteSpec { container: container.id.clone(), spec: Box::new(spec) })
             .await?;
-
-        let request = Box::new(CreateRequest {
-            container: container.id.clone(),
-            bundle: self.performer.paths.container(&container.id),
-            runtime: None,
-            terminal: container.config.tty,
-            stdin: container.config.stdin,
-            log_path: container.log_path.clone(),
-            memory_cgroup: self.memory_cgroup(&container.cgroup),
-        });
-        match operation.perform(Effect::CreateInMonitor { sandbox: sandbox.id.clone(), request }).await {
-            Ok(Outcome::Created(pid, pidfd)) => {
-                container.pid = pid;
-                self.set_init(&container.id, Some(pidfd));
-            }
-            Ok(_) => return Err(Failure::internal("creating a container led to no process")),
-            Err(failure) if failure.code == Code::Internal => container.refused = Some(failure.message),
-            Err(failure) => return Err(failure),
-        }
         // A sandbox that was stopped meanwhile has no room for another container.
         self.ready_sandbox(&sandbox.id)?;
         container.phase = ContainerPhase::Created;
@@ -189,40 +170,72 @@ impl Engine {
     }
 
     async fn start(&self, id: &str) -> Result<(), Failure> {
-        // Known as running before the monitor is asked: its end may be told before its start is.
-        let started = self.state().container_started(id, now());
-        let Some(container) = started else {
+        let sandbox = self.state().container(id)?.sandbox.clone();
+        self.ready_sandbox(&sandbox)?;
+        let starting = self.state().step_container(id, |container| container.starting(now()));
+        let Some(container) = starting else {
             return Err(Failure::state(format!("container {id} is not in the created state")));
         };
-        let mut operation = self.performer.begin("StartContainer");
-        let outcome = match &container.refused {
-            Some(refused) => Err(Failure::internal(refused.clone())),
-            None => {
-                let effect =
-                    Effect::StartInMonitor { sandbox: container.sandbox.clone(), container: id.to_owned() };
-                operation.perform(effect).await
-            }
-        };
-        if let Err(failure) = outcome {
-            let ended = self.state().container_ended(id, End::not_started(now(), &failure.message));
-            if let Some(ended) = ended {
-                let _ = self
-                    .performer
-                    .begin("KillUnstarted")
-                    .perform(Effect::KillCgroup { path: ended.cgroup.clone() })
-                    .await;
-                self.save(ended).await;
-                self.tell(ContainerEventType::ContainerStoppedEvent, id, &container.sandbox);
-            }
+        let operation = self.performer.begin("StartContainer");
+        if let Err(failure) = self.perform_start(&operation, &container).await {
+            self.unstart(&container, &failure).await;
             return Err(failure);
         }
+        let runs = self.state().step_container(id, Container::started).is_some();
         let present = self.state().container(id)?.clone();
-        let runs = present.phase == ContainerPhase::Running;
         operation.perform(Effect::SaveContainer(Box::new(present))).await?;
         if runs {
-            self.tell(ContainerEventType::ContainerStartedEvent, id, &container.sandbox);
+            self.tell(ContainerEventType::ContainerStartedEvent, id, &sandbox);
         }
         Ok(())
+    }
+
+    async fn perform_start(&self, operation: &Operation<'_>, container: &Container) -> Result<(), Failure> {
+        let (id, sandbox) = (&container.id, &container.sandbox);
+        // By its number, which must not have passed to another process since CreateContainer.
+        let options = spec::security(&container.config).namespace_options.unwrap_or_default();
+        if options.pid() == NamespaceMode::Target && self.target_pid(&container.config)?.is_none() {
+            return Err(Failure::state(format!("container {} does not run any more", options.target_id)));
+        }
+        // A daemon before this one may have come as far as that.
+        if self.init(id).is_none() {
+            let request = Box::new(CreateRequest {
+                container: id.clone(),
+                bundle: self.performer.paths.container(id),
+                runtime: None,
+                terminal: container.config.tty,
+                stdin: container.config.stdin,
+                log_path: container.log_path.clone(),
+                memory_cgroup: self.memory_cgroup(&container.cgroup),
+            });
+            let effect = Effect::CreateInMonitor { sandbox: sandbox.clone(), request };
+            let Outcome::Created(pid, pidfd) = operation.perform(effect).await? else {
+                return Err(Failure::internal("creating a container led to no process"));
+            };
+            self.set_init(id, Some(pidfd));
+            self.state().step_container(id, |container| {
+                container.pid = pid;
+                true
+            });
+        }
+        let effect = Effect::StartInMonitor { sandbox: sandbox.clone(), container: id.clone() };
+        operation.perform(effect).await.map(drop)
+    }
+
+    /// Ends what came to be of a container whose start failed.
+    async fn unstart(&self, container: &Container, failure: &Failure) {
+        let operation = self.performer.begin("KillUnstarted");
+        let killed = operation.perform(Effect::KillCgroup { path: container.cgroup.clone() }).await;
+        if let Err(failure) = killed {
+            tracing::warn!(container = container.id, %failure, "killing a container that was not started");
+        }
+        let end = End::not_started(now(), &failure.message);
+        let ended = self.state().step_container(&container.id, |container| container.start_failed(end));
+        if let Some(ended) = ended {
+            self.set_init(&container.id, None);
+            self.save(ended).await;
+            self.tell(ContainerEventType::ContainerStoppedEvent, &container.id, &container.sandbox);
+        }
     }
 
     /// Applies limits to a container. Zero means "leave it" in the protocol.
@@ -235,13 +248,24 @@ impl Engine {
     ) -> Result<(), Failure> {
         let container = self.state().container(id)?.clone();
         if !container.alive() {
-            return Err(Failure::state(format!("container {} has no process", container.id)));
+            return Err(Failure::state(format!("container {} has ended", container.id)));
         }
-        let limits = spec::linux_resources(&asked, &self.host)?;
-        self.performer
-            .cgroup(&container.cgroup)
-            .apply(&limits)
-            .map_err(|error| Failure::internal(format!("updating container {}: {error}", container.id)))?;
+        if container.pid != 0 {
+            let limits = spec::linux_resources(&asked, &self.host)?;
+            self.performer.cgroup(&container.cgroup).apply(&limits).map_err(|error| {
+                Failure::internal(format!("updating container {}: {error}", container.id))
+            })?;
+        } else if container.phase == ContainerPhase::Created {
+            // It has no cgroup yet: what StartContainer makes is born with them.
+            let mut resources = container.resources.clone();
+            merge(&mut resources, asked.clone());
+            let path = self.performer.paths.spec(&container.id);
+            let mut bundle = disk::read_json(&path)?;
+            spec::limit(&mut bundle, &resources, &self.host)?;
+            disk::write_json(&path, &bundle)?;
+        } else {
+            return Err(Failure::state(format!("container {} is being started", container.id)));
+        }
         let changed =
             self.state().change_container(&container.id, |container| merge(&mut container.resources, asked));
         if let Some(container) = changed {

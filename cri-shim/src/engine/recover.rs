@@ -75,7 +75,7 @@ impl Engine {
 
     /// After a reboot: processes, mounts and namespaces are gone, addresses and writable layers are not.
     async fn discard(&self, sandboxes: Vec<Sandbox>, containers: Vec<Container>) {
-        let mut operation = self.performer.begin("Discard");
+        let operation = self.performer.begin("Discard");
         for container in containers {
             let _ = operation
                 .perform_all(vec![
@@ -100,8 +100,12 @@ impl Engine {
         for sandbox in &sandboxes {
             self.state().put_sandbox(sandbox.clone());
         }
-        for container in &containers {
-            self.state().put_container(container.clone());
+        for mut container in containers {
+            // What became of its start, if one had begun, is the monitor's to tell.
+            if matches!(container.phase, ContainerPhase::Created | ContainerPhase::Starting) {
+                (container.phase, container.pid, container.started_at) = (ContainerPhase::Created, 0, 0);
+            }
+            self.state().put_container(container);
         }
         for sandbox in sandboxes {
             if sandbox.phase == SandboxPhase::Ready {
@@ -121,8 +125,8 @@ impl Engine {
         let known: Vec<Container> = self.state().containers_of(&status.id).cloned().collect();
         for container in known.iter().filter(|container| container.alive()) {
             let Some(found) = status.containers.get(&container.id) else {
-                // One that the runtime refused was never the monitor's.
-                if container.refused.is_none() {
+                // One that was not started yet never was the monitor's.
+                if container.phase != ContainerPhase::Created {
                     self.container_ended(
                         &container.id,
                         End::unseen(now(), "the pod's monitor does not know it"),
@@ -132,7 +136,9 @@ impl Engine {
                 continue;
             };
             if container.phase == ContainerPhase::Created && found.started_at != 0 {
-                let started = self.state().container_started(&container.id, found.started_at);
+                let started = self.state().step_container(&container.id, |container| {
+                    container.starting(found.started_at) && container.started()
+                });
                 if let Some(started) = started {
                     self.save(started).await;
                 }
@@ -140,7 +146,10 @@ impl Engine {
             match &found.state {
                 ContainerState::Exited(exit) => self.container_ended(&container.id, End::of(*exit)).await,
                 ContainerState::Created | ContainerState::Running => match sys::process::pidfd(found.pid) {
-                    Ok(pidfd) => self.set_init(&container.id, Some(pidfd)),
+                    Ok(pidfd) => {
+                        self.set_init(&container.id, Some(pidfd));
+                        self.state().change_container(&container.id, |container| container.pid = found.pid);
+                    }
                     // It ended just now; its monitor will say how.
                     Err(error) => {
                         tracing::debug!(container = container.id, %error, "holding an adopted container")
@@ -156,7 +165,7 @@ impl Engine {
             let state = self.state();
             (state.unfinished_sandboxes(), state.unfinished_containers())
         };
-        let mut operation = self.performer.begin("Undo");
+        let operation = self.performer.begin("Undo");
         for container in containers {
             tracing::info!(container = container.id, "undoing a half-made container");
             let _ = operation.perform_all(plan::remove_container(&container)).await;

@@ -57,8 +57,8 @@ impl Engine {
             }
             state.put_sandbox(sandbox.clone());
         }
-        let mut operation = self.performer.begin("RunPodSandbox");
-        match self.perform_sandbox(&mut operation, &mut sandbox).await {
+        let operation = self.performer.begin("RunPodSandbox");
+        match self.perform_sandbox(&operation, &mut sandbox).await {
             Ok(()) => {
                 self.state().put_sandbox(sandbox.clone());
                 self.tell(ContainerEventType::ContainerCreatedEvent, &sandbox.id, &sandbox.id);
@@ -66,7 +66,7 @@ impl Engine {
                 Ok(sandbox.id)
             }
             Err(failure) => {
-                let mut undo = self.performer.begin("UndoRunPodSandbox");
+                let undo = self.performer.begin("UndoRunPodSandbox");
                 // Its own failures are logged; the caller wants to know why the pod did not come to be.
                 let _ = undo.perform_all(plan::remove_sandbox(&sandbox, &self.performer.paths)).await;
                 self.state().forget_sandbox(&sandbox.id);
@@ -75,11 +75,7 @@ impl Engine {
         }
     }
 
-    async fn perform_sandbox(
-        &self,
-        operation: &mut Operation<'_>,
-        sandbox: &mut Sandbox,
-    ) -> Result<(), Failure> {
+    async fn perform_sandbox(&self, operation: &Operation<'_>, sandbox: &mut Sandbox) -> Result<(), Failure> {
         let around = plan::Surroundings {
             paths: &self.performer.paths,
             host: &self.host,

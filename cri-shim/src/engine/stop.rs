@@ -22,29 +22,31 @@ const TOLD: Duration = Duration::from_secs(2);
 impl Engine {
     /// Asks a container to end, and kills all of it after `grace`.
     pub(crate) async fn stop_container(self: &Arc<Self>, id: &str, grace: Duration) -> Result<(), Failure> {
-        let container = match self.state().container(id) {
-            Ok(container) => container.clone(),
+        let id = match self.state().container(id) {
+            Ok(container) => container.id.clone(),
             Err(failure) if failure.code == Code::NotFound => return Ok(()),
             Err(failure) => return Err(failure),
         };
         // Not joined: a second call with less grace must be able to hurry the first.
         let engine = Arc::clone(self);
-        let stopping = tokio::spawn(async move { engine.stop(&container, grace).await });
+        let stopping = tokio::spawn(async move { engine.stop(&id, grace).await });
         stopping.await.unwrap_or_else(|error| Err(Failure::internal(error.to_string())))
     }
 
-    async fn stop(&self, container: &Container, grace: Duration) -> Result<(), Failure> {
-        if !container.alive() {
-            return Ok(());
-        }
-        if container.phase == ContainerPhase::Running && !grace.is_zero() {
-            self.send(container, container.stop_signal);
-            if self.exited_within(&container.id, grace).await {
+    async fn stop(&self, id: &str, grace: Duration) -> Result<(), Failure> {
+        let asked = Instant::now();
+        self.leaves_within(id, ContainerPhase::Starting, grace).await;
+        let found = self.state().container(id).cloned();
+        let Ok(container) = found else { return Ok(()) };
+        let left = grace.saturating_sub(asked.elapsed());
+        if container.phase == ContainerPhase::Running && !left.is_zero() {
+            self.send(&container, container.stop_signal);
+            if self.exited_within(id, left).await {
                 return Ok(());
             }
-            tracing::info!(container = container.id, ?grace, "killing after the grace period");
+            tracing::info!(container = id, ?grace, "killing after the grace period");
         }
-        self.kill(container).await
+        self.kill(id).await
     }
 
     fn send(&self, container: &Container, number: i32) {
@@ -57,26 +59,46 @@ impl Engine {
     }
 
     /// Kills everything in a container's cgroup and waits for its end.
-    async fn kill(&self, container: &Container) -> Result<(), Failure> {
-        self.send(container, signal::SIGKILL);
-        self.performer.begin("Kill").perform(Effect::KillCgroup { path: container.cgroup.clone() }).await?;
-        if container.pid != 0 && self.exited_within(&container.id, TOLD).await {
+    async fn kill(&self, id: &str) -> Result<(), Failure> {
+        let withdrawn =
+            self.state().step_container(id, |container| container.withdrawn(End::withdrawn(now())));
+        if let Some(container) = withdrawn {
+            self.ended(container).await;
             return Ok(());
         }
         let deadline = Instant::now() + KILLED;
-        while !self.is_dead(container) {
-            if Instant::now() > deadline || self.exited_within(&container.id, Duration::from_millis(50)).await
-            {
+        let cgroup = self.state().container(id)?.cgroup.clone();
+        let kill = || async {
+            self.performer.begin("Kill").perform(Effect::KillCgroup { path: cgroup.clone() }).await
+        };
+        // What is being made dies as soon as it is in its cgroup.
+        while !self.leaves_within(id, ContainerPhase::Starting, Duration::from_millis(10)).await {
+            if Instant::now() > deadline {
+                return Err(Failure::internal(format!("container {id} is being started and does not end")));
+            }
+            kill().await?;
+        }
+        let container = self.state().container(id)?.clone();
+        if !container.alive() {
+            return Ok(());
+        }
+        self.send(&container, signal::SIGKILL);
+        kill().await?;
+        if self.exited_within(id, TOLD).await {
+            return Ok(());
+        }
+        while !self.is_dead(&container) {
+            if Instant::now() > deadline || self.exited_within(id, Duration::from_millis(50)).await {
                 break;
             }
         }
-        if !self.is_dead(container) {
-            return Err(Failure::internal(format!("container {} survives SIGKILL", container.id)));
+        if !self.is_dead(&container) {
+            return Err(Failure::internal(format!("container {id} survives SIGKILL")));
         }
-        if !self.exited_within(&container.id, TOLD).await {
+        if !self.exited_within(id, TOLD).await {
             // The monitor hangs: nobody will tell.
             let end = End::unseen(now(), "its end was not told by the pod's monitor");
-            self.container_ended(&container.id, end).await;
+            self.container_ended(id, end).await;
         }
         Ok(())
     }
@@ -90,28 +112,47 @@ impl Engine {
 
     /// Waits for the end of a container to be known.
     async fn exited_within(&self, id: &str, patience: Duration) -> bool {
+        self.changes_within(id, patience, |phase| phase == ContainerPhase::Exited).await
+    }
+
+    /// Waits until a container is in another phase than this.
+    async fn leaves_within(&self, id: &str, phase: ContainerPhase, patience: Duration) -> bool {
+        self.changes_within(id, patience, |present| present != phase).await
+    }
+
+    /// Waits for the phase of a container; one that is gone is in every phase.
+    async fn changes_within(
+        &self,
+        id: &str,
+        patience: Duration,
+        wanted: impl Fn(ContainerPhase) -> bool,
+    ) -> bool {
         let mut changed = self.changed.subscribe();
-        let exited =
-            || self.state().container(id).map_or(true, |container| container.phase == ContainerPhase::Exited);
+        let reached = || self.state().container(id).map_or(true, |container| wanted(container.phase));
         let wait = async {
-            while !exited() {
+            while !reached() {
                 if changed.changed().await.is_err() {
                     return;
                 }
             }
         };
         let _ = tokio::time::timeout(patience, wait).await;
-        exited()
+        reached()
     }
 
     /// Writes down and tells that a container ended.
     pub(super) async fn container_ended(&self, id: &str, end: End) {
-        let ended = self.state().container_ended(id, end);
-        let Some(container) = ended else { return };
-        self.set_init(id, None);
-        let sandbox = container.sandbox.clone();
+        let ended = self.state().step_container(id, |container| container.ended(end));
+        if let Some(container) = ended {
+            self.ended(container).await;
+        }
+    }
+
+    async fn ended(&self, container: Container) {
+        let (id, sandbox) = (container.id.clone(), container.sandbox.clone());
+        self.set_init(&id, None);
         self.save(container).await;
-        self.tell(ContainerEventType::ContainerStoppedEvent, id, &sandbox);
+        self.tell(ContainerEventType::ContainerStoppedEvent, &id, &sandbox);
     }
 
     /// Removes a container, by force if it runs.
@@ -130,7 +171,7 @@ impl Engine {
         let found = self.state().container(id).cloned();
         let Ok(container) = found else { return Ok(()) };
         if container.alive() {
-            self.kill(&container).await?;
+            self.kill(id).await?;
         }
         self.performer.begin("RemoveContainer").perform_all(plan::remove_container(&container)).await?;
         self.set_init(id, None);
@@ -158,13 +199,16 @@ impl Engine {
         let containers: Vec<Container> =
             self.state().containers_of(id).filter(|c| c.alive()).cloned().collect();
         let killed =
-            futures_util::future::join_all(containers.iter().map(|container| self.kill(container))).await;
+            futures_util::future::join_all(containers.iter().map(|container| self.kill(&container.id))).await;
         killed.into_iter().collect::<Result<(), Failure>>()?;
         let mut sandbox = self.state().sandbox(id)?.clone();
-        let mut operation = self.performer.begin("StopPodSandbox");
-        let mut effects = plan::forget_in_monitor(self.state().containers_of(id));
-        effects.extend(plan::stop_sandbox(&sandbox, &self.performer.paths));
-        let outcome = operation.perform_all(effects).await;
+        let operation = self.performer.begin("StopPodSandbox");
+        let forget = plan::forget_in_monitor(self.state().containers_of(id));
+        // Both wait for processes, which have nothing to do with each other.
+        let (forgotten, detached) =
+            tokio::join!(operation.perform_all(forget), operation.perform_all(plan::detach(&sandbox)));
+        let ended = operation.perform_all(plan::stop_sandbox(&sandbox, &self.performer.paths)).await;
+        let outcome = forgotten.and(detached).and(ended);
         sandbox.torn_down = outcome.is_ok();
         self.state().put_sandbox(sandbox.clone());
         operation.perform(Effect::SaveSandbox(Box::new(sandbox))).await?;
@@ -193,7 +237,7 @@ impl Engine {
         for container in containers {
             self.remove_container(&container).await?;
         }
-        let mut operation = self.performer.begin("RemovePodSandbox");
+        let operation = self.performer.begin("RemovePodSandbox");
         operation.perform(Effect::ForgetSandbox { sandbox: id.to_owned() }).await?;
         self.state().forget_sandbox(id);
         self.tell(ContainerEventType::ContainerDeletedEvent, id, id);

@@ -93,7 +93,7 @@ pub(crate) fn a_masked_program_cannot_be_run() -> TestResult {
 }
 
 /// The content of a file of a container's cgroup, by its name in either version.
-fn cgroup_file(node: &Node, container: &str, names: &[&str]) -> Result<String, TestError> {
+pub(crate) fn cgroup_file(node: &Node, container: &str, names: &[&str]) -> Result<String, TestError> {
     let groups = leftovers::cgroups(&node.cgroup);
     let groups = groups.iter().flat_map(|group| leftovers::below(group));
     for group in groups.filter(|group| group.file_name().is_some_and(|name| name == container)) {

@@ -4,6 +4,7 @@ mod calls;
 mod events;
 mod life;
 mod recovery;
+mod start;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,22 @@ const TESTS: &[Test] = &[
     },
     Test { name: "statistics_count_what_was_used", run: calls::statistics_count_what_was_used },
     Test { name: "a_call_of_later_is_refused_by_name", run: calls::a_call_of_later_is_refused_by_name },
+    Test {
+        name: "what_was_not_started_has_no_process_and_takes_limits",
+        run: start::what_was_not_started_has_no_process_and_takes_limits,
+    },
+    Test {
+        name: "what_was_stopped_before_its_start_cannot_be_started",
+        run: start::what_was_stopped_before_its_start_cannot_be_started,
+    },
+    Test {
+        name: "a_killed_daemon_keeps_what_was_not_started",
+        run: start::a_killed_daemon_keeps_what_was_not_started,
+    },
+    Test {
+        name: "a_container_that_is_being_started_can_be_stopped",
+        run: start::a_container_that_is_being_started_can_be_stopped,
+    },
     Test { name: "events_tell_every_step", run: events::events_tell_every_step },
 ];
 

@@ -113,7 +113,9 @@ pub(crate) fn a_crash_after_any_effect_leaves_nothing() -> TestResult {
     let mut node = Node::ready()?;
     first_pod(&node)?;
     let before = machine(&node)?;
-    for (operation, effects) in [("RunPodSandbox", 6), ("CreateContainer", 6), ("StopPodSandbox", 7)] {
+    for (operation, effects) in
+        [("RunPodSandbox", 6), ("CreateContainer", 5), ("StartContainer", 3), ("StopPodSandbox", 7)]
+    {
         let mut hit = 0;
         loop {
             let at = format!("{operation}:{}", hit + 1);

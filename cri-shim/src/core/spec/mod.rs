@@ -23,7 +23,7 @@ pub(crate) use capabilities::parse as capability;
 pub(crate) use devices::{DeviceNode, NodeKind};
 pub(crate) use mounts::HostMount;
 pub(crate) use process::{exec, hostname};
-pub(crate) use resources::linux as linux_resources;
+pub(crate) use resources::{limit, linux as linux_resources};
 pub(crate) use seccomp::wanted as wanted_seccomp;
 
 use crate::core::failure::Failure;

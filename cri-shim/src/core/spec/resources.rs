@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use api_cri::v1::{LinuxContainerResources, LinuxContainerSecurityContext};
 use oci_spec::runtime::{
     LinuxCpuBuilder, LinuxHugepageLimit, LinuxHugepageLimitBuilder, LinuxMemoryBuilder, LinuxResources,
-    LinuxResourcesBuilder,
+    LinuxResourcesBuilder, Spec,
 };
 
 use super::{Host, Inputs, devices};
@@ -45,6 +45,17 @@ pub(crate) fn linux(asked: &LinuxContainerResources, host: &Host) -> Result<Linu
         resources.set_unified(Some(asked.unified.clone().into_iter().collect::<HashMap<_, _>>()));
     }
     Ok(resources)
+}
+
+/// Puts limits in place of those of a bundle; its device rules stay.
+pub(crate) fn limit(bundle: &mut Spec, asked: &LinuxContainerResources, host: &Host) -> Result<(), Failure> {
+    let mut resources = linux(asked, host)?;
+    let mut linux = bundle.linux().clone().unwrap_or_default();
+    let devices = linux.resources().as_ref().and_then(|before| before.devices().clone());
+    resources.set_devices(devices);
+    linux.set_resources(Some(resources));
+    bundle.set_linux(Some(linux));
+    Ok(())
 }
 
 fn hugepages(asked: &LinuxContainerResources) -> Result<Vec<LinuxHugepageLimit>, Failure> {
