@@ -111,7 +111,10 @@ fn is_registry(registry: &str) -> bool {
         && !host.starts_with(['.', '-'])
         && !host.contains("..")
         && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-');
-    host_ok && port.is_none_or(|port| port.parse::<u16>().is_ok())
+    // What looks like an IPv4 address or an internationalized name must also be one.
+    host_ok
+        && port.is_none_or(|port| port.parse::<u16>().is_ok())
+        && url::Url::parse(&format!("https://{registry}/")).is_ok()
 }
 
 /// One part of a repository's path: letters and digits, with single separators between them.
@@ -155,9 +158,23 @@ mod tests {
 
     #[test]
     fn what_is_no_reference_is_refused() {
-        for text in
-            ["", ":", "a:", "A/b", "a//b", "../b", "a@sha256:1", "x.io:port/a", "a b", "-a", "x..y/z", "a/"]
-        {
+        for text in [
+            "",
+            ":",
+            "a:",
+            "A/b",
+            "a//b",
+            "../b",
+            "a@sha256:1",
+            "x.io:port/a",
+            "a b",
+            "-a",
+            "x..y/z",
+            "a/",
+            "999.999.999.999/a",
+            "1.2.3.4.5/a",
+            "xn--/a",
+        ] {
             assert!(Reference::parse(text).is_err(), "{text:?}");
         }
     }

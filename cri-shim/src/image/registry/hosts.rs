@@ -135,6 +135,7 @@ fn default_server(registry: &str) -> Url {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::reference::Reference;
 
     fn bases(text: &str) -> Vec<String> {
         let hosts = parse(text, "docker.io", Path::new("/etc/x")).unwrap();
@@ -171,6 +172,21 @@ mod tests {
     fn a_mirror_without_resolve_is_asked_for_digests_only() {
         let hosts = parse("[host.'https://m']\ncapabilities = ['pull']\n", "r.io", Path::new("/")).unwrap();
         assert_eq!(hosts.iter().map(|host| host.resolves).collect::<Vec<_>>(), [false, true]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_name_that_may_be_pulled_has_a_server(text in "[a-z0-9.:/-]{1,40}") {
+            if let Ok(reference) = Reference::parse(&text) {
+                default_server(&reference.registry);
+            }
+        }
+
+        #[test]
+        fn no_file_makes_it_panic(text in "(?s).{0,200}", host in "[a-z0-9./:'\"-]{0,30}") {
+            let _ = parse(&text, "docker.io", Path::new("/"));
+            let _ = parse(&format!("server = '{host}'\n[host.\"{host}\"]\nca = 'x'\n"), "docker.io", Path::new("/"));
+        }
     }
 
     #[test]
