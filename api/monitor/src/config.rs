@@ -1,6 +1,7 @@
 //! What a monitor is told when it starts: one JSON document on its standard input.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ pub struct PodConfig {
     pub id: String,
     /// Where to listen. At most 107 bytes, since the kernel's `sun_path` ends there.
     pub socket: PathBuf,
-    /// A folder on a tmpfs that the monitor owns and that exists: `pid`, `pause.pid`, one file per exit
+    /// A folder on a tmpfs that the monitor owns and that exists: `pid` ([`pid_file`]), `pause.pid`, one file per exit
     /// ([`exit_record`]), so that exits outlive it, and the pin of a new user namespace ([`user_pin`]). At most 80
     /// bytes, since sockets are made in it.
     pub state_dir: PathBuf,
@@ -45,6 +46,38 @@ pub struct PodConfig {
 /// moment it is known (before [`Event::Exited`](crate::Event::Exited)) until the container's deletion.
 pub fn exit_record(state_dir: &Path, container: &str) -> PathBuf {
     state_dir.join(format!("{container}.exit"))
+}
+
+/// Where a monitor with this state directory writes its [`Identity`], before it makes anything.
+pub fn pid_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("pid")
+}
+
+/// Which process a monitor is, written as `PID START_TIME`: how it is found when it does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// In the host's namespace.
+    pub pid: i32,
+    /// When it started, in clock ticks since boot (field 22 of proc(5)): tells it from a later process with its pid.
+    /// Not written before version 2.
+    pub start_time: Option<u64>,
+}
+
+impl Identity {
+    /// Reads what a monitor wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_ascii_whitespace();
+        let pid = words.next()?.parse().ok().filter(|pid| *pid > 0)?;
+        let start_time = words.next().map(str::parse).transpose().ok()?;
+        Some(Self { pid, start_time })
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.pid)?;
+        self.start_time.map_or(Ok(()), |start_time| write!(out, " {start_time}"))
+    }
 }
 
 /// Where a monitor with this state directory pins a new user namespace.
@@ -99,4 +132,26 @@ pub struct IdMapping {
     pub host_id: u32,
     /// How many.
     pub size: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_reads_as_it_was_written_and_version_1_had_no_start() {
+        for (text, identity) in [
+            ("17 4711", Some(Identity { pid: 17, start_time: Some(4711) })),
+            ("17", Some(Identity { pid: 17, start_time: None })),
+            ("17 x", None),
+            ("0 4711", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(Identity::parse(text), identity, "{text}");
+            if let Some(identity) = identity {
+                assert_eq!(identity.to_string(), text);
+            }
+        }
+    }
 }

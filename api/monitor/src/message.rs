@@ -273,7 +273,7 @@ pub struct Refusal {
 
 impl Request {
     /// The names of all requests, as they are written.
-    const NAMES: [&str; 10] = [
+    pub const NAMES: [&str; 10] = [
         "hello",
         "create",
         "start",

@@ -25,9 +25,10 @@ mod worker;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use api_monitor::{ErrorCode, PodConfig, ReplyError};
+use api_monitor::{ErrorCode, Identity, PodConfig, ReplyError, pid_file};
 use nix::sys::prctl;
 use sys::During;
 
@@ -120,8 +121,16 @@ fn settle(config: &PodConfig) -> Result<(), sys::Error> {
     #[allow(clippy::disallowed_methods)] // This is a process's main.
     std::env::set_current_dir("/").during("change to", "/")?;
     prctl::set_child_subreaper(true).map_err(io::Error::from).during("prctl", "PR_SET_CHILD_SUBREAPER")?;
-    let file = config.state_dir.join("pid");
-    fs::write(&file, pid).during("write", file.display())
+    write_identity(&config.state_dir)
+}
+
+/// Says who it is, so that a daemon finds it without its help. In one step: half a number is another process.
+fn write_identity(state_dir: &Path) -> Result<(), sys::Error> {
+    let pid = i32::try_from(std::process::id()).unwrap_or_default();
+    let start_time = sys::proc::stat(pid)?.map(|stat| stat.start_time);
+    let (file, draft) = (pid_file(state_dir), state_dir.join(".pid"));
+    fs::write(&draft, Identity { pid, start_time }.to_string()).during("write", draft.display())?;
+    fs::rename(&draft, &file).during("rename to", file.display())
 }
 
 fn leave_streams() -> io::Result<()> {

@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use api_monitor::{NamespaceSource, PodConfig, PodNamespaces, SharedMemory, VERSION, user_pin};
+use api_monitor::{NamespaceSource, PodConfig, PodNamespaces, SPOKEN, SharedMemory, user_pin};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sys::During;
 use sys::namespace::{Kind, join, unshare};
@@ -67,8 +67,8 @@ impl Made {
 /// Checks what can be checked without the kernel.
 pub(super) fn validate(config: &PodConfig) -> Result<(), SetupError> {
     let invalid = |text: String| Err(SetupError::Invalid(text));
-    if config.version != VERSION {
-        return invalid(format!("version {} is not {VERSION}", config.version));
+    if !SPOKEN.contains(&config.version) {
+        return invalid(format!("version {} is none of {SPOKEN:?}", config.version));
     }
     if config.socket.as_os_str().len() > 107 {
         return invalid(format!("socket {} is longer than 107 bytes", config.socket.display()));

@@ -1,6 +1,6 @@
 //! What clients ask for: checked against the pod's state, then begun.
 
-use api_monitor::{CreateRequest, ErrorCode, ExecRequest, Reply, ReplyError, Request, VERSION};
+use api_monitor::{CreateRequest, ErrorCode, ExecRequest, Reply, ReplyError, Request, SPOKEN, VERSION};
 
 use super::super::effect::{Carry, Effect, Job, Now, Ticket};
 use super::{Container, Effects, Phase, Pod, Task, refuse};
@@ -33,7 +33,11 @@ impl Pod {
         let done =
             |out: &mut Effects, carry| out.push(Effect::Reply { to: from, result: Ok(Reply::Done), carry });
         match request {
-            Request::Hello { .. } => {
+            Request::Hello { version } => {
+                if version < *SPOKEN.start() {
+                    let text = format!("version {version} is older than all of {SPOKEN:?}");
+                    return Err(refuse(ErrorCode::Unsupported, text));
+                }
                 let result = Ok(Reply::Hello { version: VERSION, pod: self.status() });
                 out.push(Effect::Reply { to: from, result, carry: Carry::Nothing });
             }

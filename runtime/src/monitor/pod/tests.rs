@@ -1,6 +1,6 @@
 //! A container's life, edge by edge, and in any order of events.
 
-use api_monitor::{CreateRequest, ExecRequest, Request};
+use api_monitor::{CreateRequest, ExecRequest, Request, SPOKEN};
 use proptest::strategy::Strategy as _;
 
 use super::*;
@@ -226,6 +226,16 @@ fn a_worker_that_is_late_is_killed_and_its_end_is_a_failure() {
     assert_eq!(pod.apply(Input::Tick, now(304)), [Effect::KillWorker { worker: worker_id }]);
     assert!(pod.apply(Input::Tick, now(305)).is_empty());
     assert_eq!(refused(&failed(&mut pod, worker_id, 306)), Some(ErrorCode::Runtime));
+}
+
+#[test]
+fn a_client_that_is_too_old_is_refused_and_a_newer_one_knows_what_it_does() {
+    let mut pod = pod();
+    let hello = |pod: &mut Pod, version| refused(&ask(pod, Request::Hello { version }, 1));
+    assert_eq!(hello(&mut pod, SPOKEN.start() - 1), Some(ErrorCode::Unsupported));
+    for version in [*SPOKEN.start(), *SPOKEN.end(), SPOKEN.end() + 1] {
+        assert_eq!(hello(&mut pod, version), None);
+    }
 }
 
 #[test]

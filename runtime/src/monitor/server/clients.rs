@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use api_monitor::{ClientMessage, ErrorCode, MAX_MESSAGE, Reply, ReplyError, Request, ServerMessage};
+use api_monitor::{ClientMessage, ErrorCode, MAX_MESSAGE, Reply, ReplyError, Request, SPOKEN, ServerMessage};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use sys::seqpacket::{Connection, Listener};
 
@@ -76,7 +76,8 @@ impl Clients {
             match ClientMessage::decode_or_refuse(&buffer[..received.len]) {
                 Ok(message) => {
                     from.id = message.id;
-                    client.listens |= matches!(message.request, Request::Hello { .. });
+                    client.listens |=
+                        matches!(message.request, Request::Hello { version } if version >= *SPOKEN.start());
                     Ok(message.request)
                 }
                 Err(refusal) => {
