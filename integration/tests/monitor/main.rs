@@ -3,6 +3,7 @@
 mod exec;
 mod failure;
 mod fixture;
+mod fuzz;
 mod life;
 mod pods;
 mod streams;
@@ -24,6 +25,7 @@ const TESTS: &[Test] = &[
     Test { name: "client_that_dies", run: failure::a_client_that_dies },
     Test { name: "monitor_that_dies", run: failure::a_monitor_that_dies },
     Test { name: "garbage_at_the_socket", run: failure::garbage_at_the_socket },
+    Test { name: "nearly_valid_messages", run: fuzz::nearly_valid_messages },
     Test { name: "runtime_that_hangs", run: failure::a_runtime_that_hangs },
     Test { name: "runtime_that_refuses", run: failure::a_runtime_that_refuses },
     Test { name: "exit_before_the_pid_file_is_read", run: failure::an_exit_before_the_pid_file_is_read },
