@@ -1,28 +1,23 @@
 //! The one seam where something happens to the machine.
 //!
-//! Operations are lists of [`Effect`]s; [`Performer::perform`] does one and counts it. With `ORLOP_CRASH_AT` set to
-//! `OPERATION:N` the process aborts after the Nth effect of that operation, which is how the tests kill the daemon
+//! Operations are lists of [`Effect`]s; [`Performer::perform`] does one and counts it. An effect that changes the
+//! machine more than once (CNI runs several plugins) counts each change. With `ORLOP_CRASH_AT` set to `OPERATION:N` the
+//! process says what it did last and aborts after the Nth of that operation, which is how the tests kill the daemon
 //! between every two of them.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use api_monitor::{
-    CreateRequest, ErrorCode, NamespaceSource, PodConfig, PodStatus, Reply, ReplyError, Request,
-};
+use api_monitor::{CreateRequest, PodConfig, PodStatus, Reply, Request};
 use oci_spec::runtime::Spec;
 use sys::cgroup::{Cgroup, Hierarchies};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::core::container::Container;
-use crate::core::failure::{Code, Failure};
+use crate::core::failure::Failure;
 use crate::core::sandbox::Sandbox;
 use crate::disk;
 use crate::monitor::{self, Client, Happened};
@@ -30,10 +25,10 @@ use crate::network::{Attachment, Network, PodIps};
 use crate::paths::Paths;
 use crate::rootfs::Rootfs;
 
-/// How long a monitor may take to make a pod's namespaces.
-const SPAWN: Duration = Duration::from_secs(30);
-/// How long a monitor may take to end by itself.
-const SHUTDOWN: Duration = Duration::from_secs(2);
+mod monitors;
+
+/// For the kill tests: `OPERATION:N` aborts after the Nth change of that operation.
+pub(crate) const CRASH_AT: &str = "ORLOP_CRASH_AT";
 
 /// One change to the machine.
 #[derive(Debug)]
@@ -176,21 +171,44 @@ pub(crate) struct Performer {
     pub crash_at: Option<(String, u64)>,
 }
 
+/// Counts the changes that one operation makes.
+struct Seam {
+    name: &'static str,
+    count: AtomicU64,
+    /// The change to abort after, for the kill tests.
+    crash_at: Option<u64>,
+}
+
+impl Seam {
+    /// Something was done to the machine.
+    fn passed(&self, what: &str) {
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.crash_at == Some(count) {
+            tracing::error!(operation = self.name, count, after = what, "aborting, as {CRASH_AT} asks for");
+            std::process::abort();
+        }
+    }
+
+    /// What an effect is called; only where somebody will read it, for it prints all of it first.
+    fn label(&self, effect: &Effect) -> String {
+        let mut text = self.crash_at.map(|_| format!("{effect:?}")).unwrap_or_default();
+        text.truncate(text.find(|letter: char| !letter.is_alphanumeric()).unwrap_or(text.len()));
+        text
+    }
+}
+
 /// An operation that effects are counted for.
 pub(crate) struct Operation<'a> {
     performer: &'a Performer,
-    name: &'static str,
-    count: AtomicU64,
+    seam: Seam,
 }
 
 impl Operation<'_> {
     /// Does one thing.
     pub(crate) async fn perform(&self, effect: Effect) -> Result<Outcome, Failure> {
-        let outcome = self.performer.perform(effect).await;
-        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.performer.crash_at.as_ref().is_some_and(|(name, at)| name == self.name && *at == count) {
-            std::process::abort();
-        }
+        let label = self.seam.label(&effect);
+        let outcome = self.performer.perform(effect, &self.seam).await;
+        self.seam.passed(&label);
         outcome
     }
 
@@ -205,7 +223,7 @@ impl Operation<'_> {
                 continue;
             }
             if let Err(failure) = self.perform(effect).await {
-                tracing::warn!(operation = self.name, %failure, "teardown goes on after a failure");
+                tracing::warn!(operation = self.seam.name, %failure, "teardown goes on after a failure");
                 first = first.and(Err(failure));
             }
         }
@@ -216,31 +234,8 @@ impl Operation<'_> {
 impl Performer {
     /// Begins an operation.
     pub(crate) fn begin(&self, name: &'static str) -> Operation<'_> {
-        Operation { performer: self, name, count: AtomicU64::new(0) }
-    }
-
-    /// The monitor of a sandbox, if it is connected.
-    pub(crate) fn monitor(&self, sandbox: &str) -> Result<Arc<Client>, Failure> {
-        let monitors = self.monitors.lock().unwrap_or_else(PoisonError::into_inner);
-        monitors
-            .get(sandbox)
-            .cloned()
-            .ok_or_else(|| Failure::new(Code::Unavailable, format!("sandbox {sandbox} has no monitor")))
-    }
-
-    /// Forgets a monitor's connection.
-    pub(crate) fn disconnect(&self, sandbox: &str) -> Option<Arc<Client>> {
-        self.monitors.lock().unwrap_or_else(PoisonError::into_inner).remove(sandbox)
-    }
-
-    /// Connects to a monitor that runs already.
-    pub(crate) async fn connect(&self, sandbox: &str) -> Result<PodStatus, monitor::Error> {
-        let (happened, id) = (self.happened.clone(), sandbox.to_owned());
-        // Nobody listens any more only while the daemon ends.
-        let tell = move |what| drop(happened.send((id.clone(), what)));
-        let (client, status) = Client::connect(&self.paths.socket(sandbox), tell).await?;
-        self.monitors.lock().unwrap_or_else(PoisonError::into_inner).insert(sandbox.to_owned(), client);
-        Ok(status)
+        let crash_at = self.crash_at.as_ref().filter(|(operation, _)| operation == name).map(|(_, at)| *at);
+        Operation { performer: self, seam: Seam { name, count: AtomicU64::new(0), crash_at } }
     }
 
     /// The cgroup of a path below the hierarchies.
@@ -248,22 +243,26 @@ impl Performer {
         Cgroup::new(&self.hierarchies, &Path::new("/").join(path))
     }
 
-    async fn perform(&self, effect: Effect) -> Result<Outcome, Failure> {
+    async fn perform(&self, effect: Effect, seam: &Seam) -> Result<Outcome, Failure> {
         self.count.fetch_add(1, Ordering::Relaxed);
         match effect {
             Effect::SpawnMonitor(config) => {
                 self.spawn(*config).await.map(|pod| Outcome::Monitor(Box::new(pod)))
             }
             Effect::AttachNetwork(attachment) => {
-                let added = self.network.add(&attachment).await;
+                let added = self.network.add(&attachment, &|step| seam.passed(step)).await;
                 added
                     .map(|ips| Outcome::Network(Box::new(ips)))
                     .map_err(|error| Failure::internal(error.to_string()))
             }
-            Effect::DetachNetwork(attachment) => done(
-                self.network.del(&attachment).await.map_err(|error| Failure::internal(error.to_string())),
-            ),
-            Effect::EndMonitor { sandbox } => done(self.end(&sandbox).await),
+            Effect::DetachNetwork(attachment) => {
+                let removed = self.network.del(&attachment, &|step| seam.passed(step)).await;
+                done(removed.map_err(|error| Failure::internal(error.to_string())))
+            }
+            Effect::EndMonitor { sandbox } => {
+                self.end(&sandbox).await;
+                Ok(Outcome::Done)
+            }
             Effect::CreateInMonitor { sandbox, request } => {
                 match self.monitor(&sandbox)?.request(Request::Create(*request), &[]).await? {
                     (Reply::Created { pid }, fds) => {
@@ -338,115 +337,6 @@ impl Performer {
         }
         Ok(Outcome::Done)
     }
-
-    async fn spawn(&self, config: PodConfig) -> Result<PodStatus, Failure> {
-        let log_path = self.paths.monitor_log(&config.id);
-        let log = std::fs::File::create(&log_path).map_err(disk::during("making", &log_path))?;
-        let text = serde_json::to_vec(&config)
-            .map_err(|error| Failure::internal(format!("encoding a pod's configuration: {error}")))?;
-        let failed = |error: std::io::Error| {
-            Failure::internal(format!("starting {} monitor: {error}", self.runtime.display()))
-        };
-        if let Some(folder) = pin(&config).and_then(Path::parent) {
-            disk::make_dirs(folder)?;
-        }
-        disk::make_dirs(&self.paths.monitors())?;
-        let mut child = Command::new(&self.runtime)
-            .arg("monitor")
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
-        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(Failure::internal("a monitor without pipes"));
-        };
-        let exchange = async {
-            stdin.write_all(&text).await?;
-            drop(stdin);
-            let mut line = String::new();
-            BufReader::new(stdout).read_line(&mut line).await?;
-            Ok::<_, std::io::Error>(line)
-        };
-        let line = match tokio::time::timeout(SPAWN, exchange).await {
-            Ok(line) => line.map_err(failed)?,
-            Err(_) => {
-                child.start_kill().map_err(failed)?;
-                return Err(Failure::internal(format!(
-                    "the pod's monitor was not ready within {} seconds",
-                    SPAWN.as_secs()
-                )));
-            }
-        };
-        if let Ok(refused) = serde_json::from_str::<ReplyError>(&line) {
-            return Err(monitor::Error::Refused(refused).into());
-        }
-        if serde_json::from_str::<PodStatus>(&line).is_err() {
-            let said = std::fs::read_to_string(&log_path).unwrap_or_default();
-            return Err(Failure::internal(format!(
-                "the pod's monitor ended before it was ready: {}",
-                said.trim()
-            )));
-        }
-        // From here on it is held by pidfd; tokio reaps it when it ends.
-        Ok(self.connect(&config.id).await?)
-    }
-
-    async fn end(&self, sandbox: &str) -> Result<(), Failure> {
-        if self.monitor(sandbox).is_err() && self.paths.socket(sandbox).exists() {
-            // A daemon before this one spawned it. One that does not answer is killed by the attempt.
-            let _ = self.connect(sandbox).await;
-        }
-        let Some(client) = self.disconnect(sandbox) else { return Ok(()) };
-        match client.request(Request::Shutdown, &[]).await {
-            Ok(_) | Err(monitor::Error::Gone) => {}
-            Err(error) => tracing::warn!(sandbox, %error, "a monitor does not end by itself"),
-        }
-        client.ended(SHUTDOWN).await;
-        Ok(())
-    }
-
-    async fn delete(&self, sandbox: &str, container: String) -> Result<(), Failure> {
-        let Ok(monitor) = self.monitor(sandbox) else { return self.delete_alone(&container).await };
-        match monitor.request(Request::Delete { container: container.clone() }, &[]).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is(ErrorCode::NotFound) => Ok(()),
-            Err(monitor::Error::Gone) => self.delete_alone(&container).await,
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Lets the OCI runtime forget a container whose monitor is gone.
-    async fn delete_alone(&self, container: &str) -> Result<(), Failure> {
-        let failed = |why: String| Failure::internal(format!("deleting container {container}: {why}"));
-        if !self.paths.runtime().join(container).exists() {
-            return Ok(());
-        }
-        let root = self.paths.runtime();
-        let deleted = Command::new(&self.runtime)
-            .arg("--root")
-            .arg(root)
-            .args(["delete", "--force", container])
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        if deleted.status.success() {
-            return Ok(());
-        }
-        Err(failed(String::from_utf8_lossy(&deleted.stderr).trim().to_owned()))
-    }
-}
-
-/// Where the network namespace is to be pinned.
-fn pin(config: &PodConfig) -> Option<&Path> {
-    match &config.namespaces.net {
-        NamespaceSource::New { pin } => pin.as_deref(),
-        NamespaceSource::Host => None,
-    }
 }
 
 fn done(result: Result<(), Failure>) -> Result<Outcome, Failure> {
@@ -456,23 +346,5 @@ fn done(result: Result<(), Failure>) -> Result<Outcome, Failure> {
 impl From<disk::Error> for Failure {
     fn from(error: disk::Error) -> Self {
         Self::internal(error.to_string())
-    }
-}
-
-impl From<monitor::Error> for Failure {
-    fn from(error: monitor::Error) -> Self {
-        let code = match &error {
-            monitor::Error::Gone | monitor::Error::Silent(_) => Code::Unavailable,
-            monitor::Error::Refused(refused) => match refused.code {
-                ErrorCode::NotFound => Code::NotFound,
-                ErrorCode::AlreadyExists => Code::AlreadyExists,
-                ErrorCode::WrongState => Code::FailedPrecondition,
-                ErrorCode::Invalid => Code::InvalidArgument,
-                ErrorCode::Unsupported => Code::Unimplemented,
-                ErrorCode::Runtime | ErrorCode::Internal => Code::Internal,
-            },
-            _ => Code::Internal,
-        };
-        Self::new(code, error.to_string())
     }
 }

@@ -5,36 +5,42 @@
 //! replies, by id ◀── reader task ◀── socket          events ──▶ the engine
 //!                        └── socket closed or process gone ──▶ Happened::Gone, once
 //! ```
-//! The monitor is held by pidfd, so that its death is noticed even when its socket stays open in a child of it, and
-//! killing it can never hit a process that got its number later.
+//! The monitor is held by pidfd ([`Process`]), so that its death is noticed even when its socket stays open in a child
+//! of it, and killing it can never hit a process that got its number later.
+//!
+//! A monitor that does not answer is not dead. What must not wait for one that hangs asks by
+//! [`Client::request_unless_hung`]; a connection that ended is made anew while the process lives.
 
 use std::collections::HashMap;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api_monitor::{
     ClientMessage, DecodeError, ErrorCode, Event, Exit, MAX_FDS, MAX_MESSAGE, PodStatus, Reply, ReplyError,
-    Request, ServerMessage, VERSION,
+    Request, SPOKEN, ServerMessage, VERSION,
 };
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
-use rustix::process::{PidfdFlags, Signal};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
+
+mod process;
+
+pub(crate) use process::Process;
 
 /// How long a request may take. Whatever can block in a monitor happens in its workers, and no worker should need
 /// longer than the kubelet waits for a call.
 const DEADLINE: Duration = Duration::from_secs(110);
-/// How long a monitor may take to say hello: it needs no worker for that.
-const HELLO: Duration = Duration::from_secs(5);
+/// How long a monitor may take over what it needs no worker for, before it counts as hung; asked twice.
+const AWAKE: Duration = Duration::from_secs(1);
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +62,9 @@ pub(crate) enum Error {
     /// It does not answer.
     #[error("the pod's monitor did not answer within {} seconds", .0.as_secs())]
     Silent(Duration),
+    /// It speaks another protocol.
+    #[error("the pod's monitor speaks version {0} of the protocol, which is none of {SPOKEN:?}")]
+    Version(u32),
     /// It answered what was not asked.
     #[error("the pod's monitor sent an unexpected answer")]
     Unexpected,
@@ -76,7 +85,8 @@ impl Error {
 pub(crate) enum Happened {
     /// An event of its pod.
     Event(Event),
-    /// It is gone, and nobody owns the pod's processes any more.
+    /// The connection ended: it is gone, and nobody owns the pod's processes any more, or it closed on a client that
+    /// read too slowly.
     Gone,
 }
 
@@ -92,44 +102,49 @@ struct Waiting {
 /// A connection to a monitor.
 pub(crate) struct Client {
     socket: AsyncFd<OwnedFd>,
-    pidfd: AsyncFd<OwnedFd>,
+    process: Process,
     next: AtomicU64,
     waiting: Mutex<Waiting>,
+    /// It let a request wait and did not say why, and nothing came from it since.
+    hung: AtomicBool,
 }
 
 impl Client {
-    /// Connects, says hello, and from then on passes what happens to `happened`.
+    /// Connects, says hello, and from then on passes what happens to `happened`. When this fails the monitor is left
+    /// as it is.
     pub(crate) async fn connect(
         path: &Path,
+        patience: Duration,
         happened: impl Fn(Happened) + Send + Sync + 'static,
     ) -> Result<(Arc<Self>, PodStatus), Error> {
-        let during = |op| move |errno| Error::Socket { op, errno };
-        let address = SocketAddrUnix::new(path).map_err(during("naming"))?;
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-            .map_err(during("making"))?;
-        rustix::net::connect(&socket, &address).map_err(during("connecting"))?;
-        // The pid is the listener's: it is alive, for otherwise the kernel would have refused the connection.
-        let pid = rustix::net::sockopt::socket_peercred(&socket).map_err(during("asking the peer"))?.pid;
-        let pidfd =
-            rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(during("holding the peer"))?;
-        let (socket, pidfd) = (watched(socket)?, watched(pidfd)?);
-        let client = Arc::new(Self { socket, pidfd, next: AtomicU64::new(1), waiting: Mutex::default() });
+        let socket = open(path)?;
+        let process = Process::behind(&socket)?;
+        let socket = watched(socket)?;
+        let client = Arc::new(Self {
+            socket,
+            process,
+            next: AtomicU64::new(1),
+            waiting: Mutex::default(),
+            hung: AtomicBool::new(false),
+        });
         let reader = Arc::clone(&client);
-        tokio::spawn(async move {
+        let reading = tokio::spawn(async move {
             reader.read(&happened).await;
             reader.abandon();
             happened(Happened::Gone);
         });
-        let hello = client.request_within(HELLO, Request::Hello { version: VERSION }, &[]).await;
-        match hello {
-            Ok((Reply::Hello { pod, .. }, _)) => Ok((client, pod)),
-            Ok(_) => Err(Error::Unexpected),
-            Err(error) => {
-                // Ends the reader, and with it what it would report.
-                client.kill();
-                Err(error)
-            }
+        let outcome = client.hello(patience).await;
+        if outcome.is_err() {
+            reading.abort();
+        }
+        Ok((client, outcome?))
+    }
+
+    async fn hello(&self, patience: Duration) -> Result<PodStatus, Error> {
+        match self.request_within(patience, Request::Hello { version: VERSION }, &[]).await? {
+            (Reply::Hello { version, pod }, _) if SPOKEN.contains(&version) => Ok(pod),
+            (Reply::Hello { version, .. }, _) => Err(Error::Version(version)),
+            _ => Err(Error::Unexpected),
         }
     }
 
@@ -137,26 +152,14 @@ impl Client {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The monitor's pidfd, readable once it has ended.
-    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.get_ref().as_fd()
+    /// The monitor's process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
     }
 
-    /// Waits until the monitor has ended, and kills it after `patience`.
-    pub(crate) async fn ended(&self, patience: Duration) {
-        if tokio::time::timeout(patience, self.pidfd.readable()).await.is_err() {
-            self.kill();
-            let _ = tokio::time::timeout(HELLO, self.pidfd.readable()).await;
-        }
-    }
-
-    /// Kills the monitor.
-    fn kill(&self) {
-        if let Err(errno) = rustix::process::pidfd_send_signal(self.pidfd(), Signal::KILL)
-            && errno != Errno::SRCH
-        {
-            tracing::warn!(%errno, "killing a monitor");
-        }
+    /// Whether the connection has ended.
+    pub(crate) fn gone(&self) -> bool {
+        self.waiting().gone
     }
 
     /// Sends a request and waits for its answer and the descriptors with it.
@@ -166,6 +169,28 @@ impl Client {
         fds: &[BorrowedFd<'_>],
     ) -> Result<(Reply, Vec<OwnedFd>), Error> {
         self.request_within(DEADLINE, request, fds).await
+    }
+
+    /// As [`request`](Self::request), but for [`Error::Silent`] as soon as the monitor proves to hang: one that is
+    /// awake says hello while its workers take their time. One that hung is not waited for again.
+    pub(crate) async fn request_unless_hung(&self, request: Request) -> Result<Reply, Error> {
+        if self.hung.load(Ordering::Relaxed) {
+            return Err(Error::Silent(Duration::ZERO));
+        }
+        let asleep = async {
+            loop {
+                tokio::time::sleep(AWAKE).await;
+                let hello = Request::Hello { version: VERSION };
+                if let Err(error @ Error::Silent(_)) = self.request_within(AWAKE, hello, &[]).await {
+                    self.hung.store(true, Ordering::Relaxed);
+                    return error;
+                }
+            }
+        };
+        tokio::select! {
+            answer = self.request(request, &[]) => answer.map(|(reply, _)| reply),
+            error = asleep => Err(error),
+        }
     }
 
     async fn request_within(
@@ -184,13 +209,12 @@ impl Client {
             }
             waiting.requests.insert(id, sender);
         }
+        let _forgotten = Forgotten { client: self, id };
         let exchange = async {
             self.send(&bytes, fds).await?;
             Ok(answer.await.map_err(|_| Error::Gone)??)
         };
-        let outcome = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Error::Silent(deadline)));
-        self.waiting().requests.remove(&id);
-        outcome
+        tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Error::Silent(deadline)))
     }
 
     /// Registers interest in an exec's end; call it before the request.
@@ -234,7 +258,7 @@ impl Client {
             let ready = tokio::select! {
                 biased;
                 ready = self.socket.readable() => ready,
-                _ = self.pidfd.readable() => return,
+                () = self.process.ended() => return,
             };
             let Ok(mut ready) = ready else { return };
             let received = ready.try_io(|socket| receive(socket.get_ref(), &mut buffer));
@@ -258,6 +282,7 @@ impl Client {
     }
 
     fn dispatch(&self, message: ServerMessage, fds: Vec<OwnedFd>, happened: &impl Fn(Happened)) {
+        self.hung.store(false, Ordering::Relaxed);
         match message {
             ServerMessage::Reply { id, result } => {
                 if let Some(sender) = self.waiting().requests.remove(&id) {
@@ -280,6 +305,29 @@ impl Client {
         waiting.requests.clear();
         waiting.execs.clear();
     }
+}
+
+/// Forgets a request whose caller has its answer, or gave up.
+struct Forgotten<'a> {
+    client: &'a Client,
+    id: u64,
+}
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        self.client.waiting().requests.remove(&self.id);
+    }
+}
+
+/// A connection to a monitor's socket. `EAGAIN` when more of them wait than it takes: it hangs.
+fn open(path: &Path) -> Result<OwnedFd, Error> {
+    let during = |op| move |errno| Error::Socket { op, errno };
+    let address = SocketAddrUnix::new(path).map_err(during("naming"))?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+        .map_err(during("making"))?;
+    rustix::net::connect(&socket, &address).map_err(during("connecting"))?;
+    Ok(socket)
 }
 
 #[allow(

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 use crate::core::spec::PodFiles;
 
+/// The name of a monitor's socket in its folder.
+pub(crate) const SOCKET: &str = "s";
+
 /// The layout of a state folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Paths {
@@ -41,7 +44,7 @@ impl Paths {
 
     /// A monitor's socket.
     pub(crate) fn socket(&self, sandbox: &str) -> PathBuf {
-        self.monitor(sandbox).join("s")
+        self.monitor(sandbox).join(SOCKET)
     }
 
     /// All sandboxes.

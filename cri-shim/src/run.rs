@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use crate::core::failure::Failure;
-use crate::effects::Performer;
+use crate::effects::{CRASH_AT, Performer};
 use crate::engine::{self, Engine, Streams};
 use crate::image::ImageStore;
 use crate::network::{self, Network};
@@ -32,8 +32,6 @@ use crate::{Config, disk};
 const CNI_DEADLINE: Duration = Duration::from_secs(60);
 /// How long requests may take to end after the daemon was asked to.
 const DRAIN: Duration = Duration::from_secs(5);
-/// For the kill tests: `OPERATION:N` aborts after the Nth effect of that operation.
-const CRASH_AT: &str = "ORLOP_CRASH_AT";
 
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -149,10 +147,10 @@ async fn start(
         crash_at: crash_at(),
     };
     let engine = Engine::new(performer, host, config.cgroup_parent.clone(), config.netns_dir.clone());
-    let watching = tokio::spawn(Arc::clone(&engine).watch(happenings));
-    let adopted = engine.recover().await.map_err(|failure: Failure| Error::Recover(failure.message))?;
+    let recovered = engine.recover().await.map_err(|failure: Failure| Error::Recover(failure.message))?;
+    let watching = tokio::spawn(Arc::clone(&engine).watch(happenings, recovered.regaining));
     let effects = engine.performer.count.load(Ordering::Relaxed);
-    tracing::info!(pods = adopted, effects, "recovered");
+    tracing::info!(pods = recovered.pods, effects, "recovered");
     Ok((engine, watching))
 }
 

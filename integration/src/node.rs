@@ -154,12 +154,17 @@ impl Node {
 
     /// Imports one of the images that `hack/test-images` makes, under a name.
     pub fn import_image(&self, layout: &str, name: &str) -> Result<(), TestError> {
+        self.import_into(&self.socket(), layout, name)
+    }
+
+    /// As [`import_image`](Self::import_image), into the daemon that listens at a socket.
+    pub fn import_into(&self, socket: &Path, layout: &str, name: &str) -> Result<(), TestError> {
         let images = self.folder.join("images");
         let built = Command::new(world::repository().join("hack/test-images")).arg(&images).output()?;
         if !built.status.success() {
             return skip(format!("hack/test-images: {}", String::from_utf8_lossy(&built.stderr)));
         }
-        let socket = self.socket();
+        let socket = socket.to_owned();
         self.runtime.block_on(async {
             let channel = Endpoint::from_static("http://images")
                 .connect_with_connector(tower::service_fn(move |_| {

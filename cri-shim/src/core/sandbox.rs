@@ -7,7 +7,12 @@
 //! ```
 //! `Making` is written before the first effect, so that a daemon which finds it knows that there is something to undo.
 //! CRI's READY means `Ready`, and `Ready` means that the monitor lives.
+//!
+//! Records carry the [`FORMAT`] of the daemon that wrote them. A daemon reads those of [`FORMATS`]. When it meets
+//! another one, an upgrade was taken back: it names the file and does not start, for that alone loses nothing. The pods
+//! run on under their monitors until a daemon comes that knows them.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use api_cri::v1::{NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata};
@@ -15,8 +20,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::proto;
 
-/// The version of the state files.
+/// The version of the state files that are written: raised when an older daemon would misread them.
 pub(crate) const FORMAT: u32 = 1;
+/// The versions that are read.
+pub(crate) const FORMATS: RangeInclusive<u32> = 1..=FORMAT;
+
+/// What every version's record begins with.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Written {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+}
 
 /// A pod sandbox.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

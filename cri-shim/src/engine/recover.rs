@@ -1,19 +1,29 @@
 //! What the daemon does when it starts: finds its pods again, and undoes what was half-made.
 //!
 //! ```text
-//! boot id changed ──▶ nothing of it runs: what lasts on disk is cleaned, the state is discarded
-//! sandbox Making  ──▶ undone            container Making ──▶ undone
-//! sandbox Ready   ──▶ its monitor answers: adopted, with what happened meanwhile
-//!                 └─▶ it does not: the pod is ended and told as NOTREADY
+//! boot id changed   ──▶ nothing of it runs: what lasts on disk is cleaned, the state is discarded
+//! record of another format ──▶ nothing is touched and the daemon does not start
+//! record unreadable ──▶ what can be found of it without the record is ended and removed, and so is a monitor of no record
+//! sandbox Making    ──▶ undone            container Making ──▶ undone
+//! sandbox Ready     ──▶ its monitor's process lives: adopted, with what happened meanwhile, now or once it answers
+//!                   └─▶ it does not, or it speaks an unknown version: the pod is ended and told as NOTREADY
 //! ```
+//! All pods are adopted beside each other, and one whose monitor is slow keeps nobody waiting: after [`ADOPT`] the
+//! daemon serves, and goes on looking.
+
+mod adopt;
+mod lost;
+mod records;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use api_monitor::{ContainerState, PodStatus};
+use tokio::task::JoinSet;
 
-use super::{Engine, now};
-use crate::core::container::{Container, ContainerPhase, End};
+use self::records::Records;
+use super::Engine;
+use crate::core::container::Container;
 use crate::core::failure::Failure;
 use crate::core::id;
 use crate::core::plan;
@@ -21,9 +31,20 @@ use crate::core::sandbox::{Sandbox, SandboxPhase};
 use crate::disk;
 use crate::effects::Effect;
 
+/// How long serving waits for monitors to answer.
+const ADOPT: Duration = Duration::from_secs(2);
+
+/// What the daemon starts with.
+pub(crate) struct Recovered {
+    /// How many pods there are.
+    pub pods: usize,
+    /// Those whose monitors have not answered yet.
+    pub regaining: JoinSet<()>,
+}
+
 impl Engine {
-    /// Brings memory, disk and machine together. Returns how many pods were adopted.
-    pub(crate) async fn recover(self: &Arc<Self>) -> Result<usize, Failure> {
+    /// Brings memory, disk and machine together.
+    pub(crate) async fn recover(self: &Arc<Self>) -> Result<Recovered, Failure> {
         let paths = self.performer.paths.clone();
         for folder in [paths.sandboxes(), paths.containers(), paths.monitors(), paths.runtime()] {
             disk::make_dirs(&folder)?;
@@ -32,45 +53,24 @@ impl Engine {
             .map_err(|error| Failure::internal(format!("reading the boot id: {error}")))?;
         let known = std::fs::read_to_string(paths.boot_id()).ok();
         let rebooted = known.as_ref().is_some_and(|known| *known != boot);
-        let (sandboxes, containers) = self.read()?;
+        let Records { sandboxes, containers, unreadable, foreign } = records::read(&paths)?;
+        if let Some(foreign) = foreign.first().filter(|_| !rebooted) {
+            return Err(Failure::state(foreign.to_string()));
+        }
+        self.end_unreadable(&unreadable, rebooted).await?;
+        let mut regaining = JoinSet::new();
         if rebooted {
             tracing::info!(pods = sandboxes.len(), "the state is of an earlier boot and is discarded");
             self.discard(sandboxes, containers).await;
         } else {
-            self.adopt(sandboxes, containers).await;
+            self.end_monitors_without_record(&sandboxes).await?;
+            regaining = self.adopt(sandboxes, containers).await;
+            self.undo_half_made().await;
         }
         disk::write(&paths.boot_id(), boot.as_bytes())?;
         self.sweep().await;
-        Ok(self.state().sandboxes().filter(|sandbox| sandbox.phase == SandboxPhase::Ready).count())
-    }
-
-    /// All records. One that cannot be read tells of nothing that could be kept: it is named and its folder removed.
-    fn read(&self) -> Result<(Vec<Sandbox>, Vec<Container>), Failure> {
-        let paths = &self.performer.paths;
-        let mut sandboxes = Vec::new();
-        for name in disk::names(&paths.sandboxes())?.into_iter().filter(|name| id::is_id(name)) {
-            match disk::read_json::<Sandbox>(&paths.sandbox_file(&name)) {
-                Ok(sandbox) => sandboxes.push(sandbox),
-                Err(error) => {
-                    tracing::warn!(%error, "removing a sandbox without a record");
-                    disk::unmount(&paths.pod_files(&name).shm)?;
-                    disk::remove_dirs(&paths.monitor(&name))?;
-                    disk::remove_dirs(&paths.sandbox(&name))?;
-                }
-            }
-        }
-        let mut containers = Vec::new();
-        for name in disk::names(&paths.containers())?.into_iter().filter(|name| id::is_id(name)) {
-            match disk::read_json::<Container>(&paths.container_file(&name)) {
-                Ok(container) => containers.push(container),
-                Err(error) => {
-                    tracing::warn!(%error, "removing a container without a record");
-                    self.rootfs.remove(&name, &paths.rootfs(&name))?;
-                    disk::remove_dirs(&paths.container(&name))?;
-                }
-            }
-        }
-        Ok((sandboxes, containers))
+        let pods = self.state().sandboxes().filter(|sandbox| sandbox.phase == SandboxPhase::Ready).count();
+        Ok(Recovered { pods, regaining })
     }
 
     /// After a reboot: processes, mounts and namespaces are gone, addresses and writable layers are not.
@@ -93,69 +93,6 @@ impl Engine {
             effects.extend(sandbox.netns.clone().map(|path| Effect::RemovePin { path }));
             effects.push(Effect::ForgetSandbox { sandbox: sandbox.id });
             let _ = operation.perform_all(effects).await;
-        }
-    }
-
-    async fn adopt(self: &Arc<Self>, sandboxes: Vec<Sandbox>, containers: Vec<Container>) {
-        for sandbox in &sandboxes {
-            self.state().put_sandbox(sandbox.clone());
-        }
-        for mut container in containers {
-            // What became of its start, if one had begun, is the monitor's to tell.
-            if matches!(container.phase, ContainerPhase::Created | ContainerPhase::Starting) {
-                (container.phase, container.pid, container.started_at) = (ContainerPhase::Created, 0, 0);
-            }
-            self.state().put_container(container);
-        }
-        for sandbox in sandboxes {
-            if sandbox.phase == SandboxPhase::Ready {
-                match self.performer.connect(&sandbox.id).await {
-                    Ok(status) => self.take_over(&status).await,
-                    Err(error) => {
-                        self.pod_ended(&sandbox.id, &format!("its monitor cannot be reached: {error}")).await
-                    }
-                }
-            }
-        }
-        self.undo_half_made().await;
-    }
-
-    /// What happened to a pod's containers while no daemon listened.
-    async fn take_over(&self, status: &PodStatus) {
-        let known: Vec<Container> = self.state().containers_of(&status.id).cloned().collect();
-        for container in known.iter().filter(|container| container.alive()) {
-            let Some(found) = status.containers.get(&container.id) else {
-                // One that was not started yet never was the monitor's.
-                if container.phase != ContainerPhase::Created {
-                    self.container_ended(
-                        &container.id,
-                        End::unseen(now(), "the pod's monitor does not know it"),
-                    )
-                    .await;
-                }
-                continue;
-            };
-            if container.phase == ContainerPhase::Created && found.started_at != 0 {
-                let started = self.state().step_container(&container.id, |container| {
-                    container.starting(found.started_at) && container.started()
-                });
-                if let Some(started) = started {
-                    self.save(started).await;
-                }
-            }
-            match &found.state {
-                ContainerState::Exited(exit) => self.container_ended(&container.id, End::of(*exit)).await,
-                ContainerState::Created | ContainerState::Running => match sys::process::pidfd(found.pid) {
-                    Ok(pidfd) => {
-                        self.set_init(&container.id, Some(pidfd));
-                        self.state().change_container(&container.id, |container| container.pid = found.pid);
-                    }
-                    // It ended just now; its monitor will say how.
-                    Err(error) => {
-                        tracing::debug!(container = container.id, %error, "holding an adopted container")
-                    }
-                },
-            }
         }
     }
 

@@ -11,6 +11,7 @@ use crate::core::sandbox::{FORMAT, Sandbox, SandboxPhase};
 use crate::core::state::Twin;
 use crate::core::{cgroup_path, plan, refuse};
 use crate::effects::{Effect, Operation, Outcome};
+use crate::monitor::Happened;
 
 impl Engine {
     /// Makes a pod's sandbox, or joins the call that does.
@@ -63,6 +64,10 @@ impl Engine {
                 self.state().put_sandbox(sandbox.clone());
                 self.tell(ContainerEventType::ContainerCreatedEvent, &sandbox.id, &sandbox.id);
                 self.tell(ContainerEventType::ContainerStartedEvent, &sandbox.id, &sandbox.id);
+                // A monitor that died meanwhile was none of a ready pod's then.
+                if self.performer.disconnected(&sandbox.id) {
+                    let _ = self.performer.happened.send((sandbox.id.clone(), Happened::Gone));
+                }
                 Ok(sandbox.id)
             }
             Err(failure) => {

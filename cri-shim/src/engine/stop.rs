@@ -84,11 +84,11 @@ impl Engine {
         }
         self.send(&container, signal::SIGKILL);
         kill().await?;
-        if self.exited_within(id, TOLD).await {
-            return Ok(());
-        }
         while !self.is_dead(&container) {
-            if Instant::now() > deadline || self.exited_within(id, Duration::from_millis(50)).await {
+            if self.exited_within(id, Duration::from_millis(50)).await {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
                 break;
             }
         }

@@ -1,10 +1,16 @@
 //! What monitors tell: ends of containers, and by their own death the end of a pod.
+//!
+//! ```text
+//! Exited, PauseExited ──▶ written down and told on
+//! connection ended    ──▶ the monitor is looked for: connected anew while its process lives, else its pod is ended
+//! ```
 
 use std::sync::Arc;
 
 use api_cri::v1::ContainerEventType;
 use api_monitor::Event;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
 
 use super::{Engine, now};
 use crate::core::container::{Container, End};
@@ -12,9 +18,24 @@ use crate::effects::Effect;
 use crate::monitor::Happened;
 
 impl Engine {
-    /// Handles what monitors tell until the channel closes.
-    pub(crate) async fn watch(self: Arc<Self>, mut happened: UnboundedReceiver<(String, Happened)>) {
-        while let Some((sandbox, what)) = happened.recv().await {
+    /// Handles what monitors tell, and looks after those that are being found again, until the channel closes or a
+    /// task of its own panics.
+    pub(crate) async fn watch(
+        self: Arc<Self>,
+        mut happened: UnboundedReceiver<(String, Happened)>,
+        mut regaining: JoinSet<()>,
+    ) {
+        loop {
+            let (sandbox, what) = tokio::select! {
+                Some(joined) = regaining.join_next() => match joined {
+                    Ok(()) => continue,
+                    Err(error) => return tracing::error!(%error, "finding a monitor again"),
+                },
+                received = happened.recv() => match received {
+                    Some(received) => received,
+                    None => return,
+                },
+            };
             match what {
                 Happened::Event(Event::Exited { container, exit }) => {
                     self.container_ended(&container, End::of(exit)).await
@@ -29,9 +50,8 @@ impl Engine {
                 // The client delivers these to whoever waits for the exec.
                 Happened::Event(Event::ExecExited { .. }) => {}
                 Happened::Gone => {
-                    // A monitor that was told to end is no longer in the list.
-                    if self.performer.disconnect(&sandbox).is_some() {
-                        self.pod_ended(&sandbox, "the pod's monitor died").await;
+                    if self.performer.disconnected(&sandbox) {
+                        regaining.spawn(Arc::clone(&self).regain(sandbox));
                     }
                 }
             }

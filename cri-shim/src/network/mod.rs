@@ -93,6 +93,9 @@ pub struct PodIps {
     pub result: NetResult,
 }
 
+/// Told of each change that a verb made to the machine but the last one, the cache's: the plugin's name, or `lo`.
+pub type Step<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -204,15 +207,15 @@ impl Network {
     }
 
     /// Attaches a pod. On failure everything that was made is undone, as far as the plugins can.
-    pub async fn add(&self, attachment: &Attachment) -> Result<PodIps, Error> {
+    pub async fn add(&self, attachment: &Attachment, step: Step<'_>) -> Result<PodIps, Error> {
         let _open = self.gate.read().await;
-        verbs::add(&self.config, attachment).await
+        verbs::add(&self.config, attachment, step).await
     }
 
     /// Detaches a pod: idempotent, also without its network namespace. All plugins are asked, and the first error is returned.
-    pub async fn del(&self, attachment: &Attachment) -> Result<(), Error> {
+    pub async fn del(&self, attachment: &Attachment, step: Step<'_>) -> Result<(), Error> {
         let _open = self.gate.read().await;
-        verbs::del(&self.config, attachment).await
+        verbs::del(&self.config, attachment, step).await
     }
 
     /// Asks the plugins whether the pod's attachment is as it was made.

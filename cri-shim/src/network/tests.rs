@@ -129,7 +129,7 @@ fn an_attachment_is_made_in_order_kept_and_removed_in_reverse() {
     let world = World::new();
     world.two_plugins();
     let network = world.network();
-    let ips = run(network.add(&attachment())).unwrap().ips;
+    let ips = run(network.add(&attachment(), &|_| {})).unwrap().ips;
     assert_eq!(ips.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.2", "fd00::2"]);
     assert_eq!(world.stdin("ADD.first").get("prevResult"), None);
     assert_eq!(world.stdin("ADD.first").get("runtimeConfig"), None);
@@ -146,11 +146,11 @@ fn an_attachment_is_made_in_order_kept_and_removed_in_reverse() {
     // The DEL goes by what was cached, whatever the configuration says by now.
     world.conf("10-net.conflist", "{");
     run(network.check(&attachment())).unwrap();
-    run(network.del(&attachment())).unwrap();
+    run(network.del(&attachment(), &|_| {})).unwrap();
     assert_eq!(world.stdin("DEL.first")["prevResult"]["ips"][1]["address"], "10.0.0.2/24");
     assert_eq!(world.order(), "ADD first, ADD second, CHECK first, CHECK second, DEL second, DEL first, ");
     assert!(!file.exists());
-    run(network.del(&attachment())).unwrap();
+    run(network.del(&attachment(), &|_| {})).unwrap();
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_failed_attachment_is_undone_and_said_by_plugin_verb_code_and_message() {
         "second",
         r#"[ $CNI_COMMAND != ADD ] || { echo busy >&2; echo '{"code":11,"msg":"later"}'; exit 1; }"#,
     );
-    let error = run(world.network().add(&attachment())).unwrap_err();
+    let error = run(world.network().add(&attachment(), &|_| {})).unwrap_err();
     assert_eq!(error.to_string(), "second ADD: code 11: later; its stderr: busy");
     assert_eq!(world.order(), "ADD first, ADD second, DEL second, DEL first, ");
 }
@@ -171,13 +171,13 @@ fn a_del_asks_every_plugin_and_keeps_the_cache_until_all_succeed() {
     let world = World::new();
     world.two_plugins();
     let network = world.network();
-    run(network.add(&attachment())).unwrap();
+    run(network.add(&attachment(), &|_| {})).unwrap();
     world.plugin("second", r#"echo '{"code":5,"msg":"no"}'; exit 1"#);
-    assert!(run(network.del(&attachment())).is_err());
+    assert!(run(network.del(&attachment(), &|_| {})).is_err());
     assert!(world.order().ends_with("DEL second, DEL first, "));
     assert!(world.path("cache/results/net-abc-eth0").exists());
     world.plugin("second", "");
-    run(network.del(&attachment())).unwrap();
+    run(network.del(&attachment(), &|_| {})).unwrap();
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_plugin_that_hangs_is_killed_and_its_stderr_is_told() {
     world.conf("a.conf", r#"{"name":"a","type":"slow"}"#);
     world.plugin("slow", "[ $CNI_COMMAND != ADD ] || { echo waiting for the moon >&2; exec sleep 1000; }");
     let network = Network::new(Config { deadline: Duration::from_millis(500), ..world.config() });
-    let error = run(network.add(&attachment())).unwrap_err().to_string();
+    let error = run(network.add(&attachment(), &|_| {})).unwrap_err().to_string();
     assert_eq!(error, "slow ADD: killed after 0.5 seconds; its stderr: waiting for the moon");
 }
 
@@ -197,7 +197,7 @@ fn gc_removes_what_is_ours_and_not_valid_and_names_the_rest() {
     let network = world.network();
     let other = Network::new(Config { owner: "other".into(), ..world.config() });
     for (network, id) in [(&network, "stale"), (&network, "valid"), (&other, "foreign")] {
-        run(network.add(&Attachment { sandbox_id: id.into(), ..attachment() })).unwrap();
+        run(network.add(&Attachment { sandbox_id: id.into(), ..attachment() }, &|_| {})).unwrap();
     }
     run(network.gc(&BTreeSet::from(["valid".to_owned()]))).unwrap();
     let mut left: Vec<_> =
@@ -216,7 +216,7 @@ fn an_id_that_cni_does_not_allow_is_refused_before_anything_runs() {
     let world = World::new();
     world.two_plugins();
     assert!(matches!(
-        run(world.network().add(&Attachment { sandbox_id: "a b".into(), ..attachment() })),
+        run(world.network().add(&Attachment { sandbox_id: "a b".into(), ..attachment() }, &|_| {})),
         Err(Error::Name(_))
     ));
     assert!(!world.path("log/order").exists());

@@ -7,18 +7,19 @@ use api_cni::{CacheEntry, NetResult, NetworkList, check_container_id};
 use serde_json::{Map, Value, json};
 
 use super::exec::{self, Request};
-use super::{Attachment, Config, Error, IFNAME, PodIps, cache, config};
+use super::{Attachment, Config, Error, IFNAME, PodIps, Step, cache, config};
 
 /// Runs the plugins in order, each with the result of the one before, and keeps the last result for DEL.
-pub(super) async fn add(config: &Config, attachment: &Attachment) -> Result<PodIps, Error> {
+pub(super) async fn add(config: &Config, attachment: &Attachment, step: Step<'_>) -> Result<PodIps, Error> {
     check_container_id(&attachment.sandbox_id)?;
     let dir = config.conf_dir.clone();
     let loaded = tokio::task::spawn_blocking(move || config::load(&dir)).await??;
     loopback_up(&attachment.netns).await?;
-    let outcome = add_list(config, attachment, &loaded).await;
+    step("lo");
+    let outcome = add_list(config, attachment, &loaded, step).await;
     if outcome.is_err() {
         // A plugin before the failed one has made something; its own error is what the caller wants to see.
-        if let Err(error) = del_list(config, attachment, &loaded.list, None).await {
+        if let Err(error) = del_list(config, attachment, &loaded.list, None, step).await {
             tracing::warn!(sandbox = attachment.sandbox_id, %error, "undoing a failed attachment");
         }
     }
@@ -29,6 +30,7 @@ async fn add_list(
     config: &Config,
     attachment: &Attachment,
     loaded: &config::Loaded,
+    step: Step<'_>,
 ) -> Result<PodIps, Error> {
     let list = &loaded.list;
     let runtime_args = attachment.runtime_args();
@@ -36,6 +38,7 @@ async fn add_list(
     for plugin in &list.plugins {
         let stdin = list.request(plugin, prev.take(), &runtime_args, Map::new());
         let output = exec::run(config, &plugin.kind, &request("ADD", attachment, stdin)).await?;
+        step(&plugin.kind);
         let value: Value =
             serde_json::from_slice(&output).map_err(|error| exec::broken(&plugin.kind, "ADD", error))?;
         prev = Some(value);
@@ -61,31 +64,36 @@ async fn add_list(
 }
 
 /// By the configuration that the pod was attached with; without a cached one, by the present configuration.
-pub(super) async fn del(config: &Config, attachment: &Attachment) -> Result<(), Error> {
+pub(super) async fn del(config: &Config, attachment: &Attachment, step: Step<'_>) -> Result<(), Error> {
     check_container_id(&attachment.sandbox_id)?;
     let entries = entries_of(config, attachment).await?;
     if entries.is_empty() {
         let dir = config.conf_dir.clone();
         return match tokio::task::spawn_blocking(move || config::load(&dir)).await? {
-            Ok(loaded) => del_list(config, attachment, &loaded.list, None).await,
+            Ok(loaded) => del_list(config, attachment, &loaded.list, None, step).await,
             // Never attached, and nothing to ask: that is detached.
             Err(_) => Ok(()),
         };
     }
     let mut first = Ok(());
     for entry in entries {
-        first = first.and(del_entry(config, attachment, entry).await);
+        first = first.and(del_entry(config, attachment, entry, step).await);
     }
     first
 }
 
-async fn del_entry(config: &Config, attachment: &Attachment, entry: CacheEntry) -> Result<(), Error> {
+async fn del_entry(
+    config: &Config,
+    attachment: &Attachment,
+    entry: CacheEntry,
+    step: Step<'_>,
+) -> Result<(), Error> {
     let list = match cached_list(&entry) {
         Some(list) => list,
         None => config::load(&config.conf_dir)?.list,
     };
     let prev = prev_result(&list, entry.result.clone());
-    del_list(config, attachment, &list, prev).await?;
+    del_list(config, attachment, &list, prev, step).await?;
     let dir = config.cache_dir.clone();
     tokio::task::spawn_blocking(move || cache::remove(&dir, &entry)).await?
 }
@@ -96,12 +104,14 @@ async fn del_list(
     attachment: &Attachment,
     list: &NetworkList,
     prev: Option<Value>,
+    step: Step<'_>,
 ) -> Result<(), Error> {
     let runtime_args = attachment.runtime_args();
     let mut first = Ok(());
     for plugin in list.plugins.iter().rev() {
         let stdin = list.request(plugin, prev.clone(), &runtime_args, Map::new());
         let outcome = exec::run(config, &plugin.kind, &request("DEL", attachment, stdin)).await;
+        step(&plugin.kind);
         first = first.and(outcome.map(drop));
     }
     first
@@ -147,7 +157,7 @@ pub(super) async fn gc(config: &Config, valid: &BTreeSet<String>) -> Result<(), 
     let mut first = Ok(());
     for entry in stale {
         let attachment = attachment_of(&entry);
-        first = first.and(del_entry(config, &attachment, entry).await);
+        first = first.and(del_entry(config, &attachment, entry, &|_| {}).await);
     }
     let list = match config::load(&config.conf_dir) {
         Ok(loaded) => loaded.list,

@@ -2,9 +2,14 @@
 
 mod calls;
 mod events;
+mod hung;
+mod instances;
 mod life;
+mod lost;
 mod recovery;
+mod security;
 mod start;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -61,8 +66,42 @@ const TESTS: &[Test] = &[
         run: start::a_container_that_is_being_started_can_be_stopped,
     },
     Test { name: "events_tell_every_step", run: events::events_tell_every_step },
+    Test { name: "a_pod_whose_monitor_hangs_ends_soon", run: hung::a_pod_whose_monitor_hangs_ends_soon },
+    Test {
+        name: "a_container_whose_monitor_hangs_is_stopped_and_removed",
+        run: hung::a_container_whose_monitor_hangs_is_stopped_and_removed,
+    },
+    Test {
+        name: "a_slow_monitor_keeps_its_pod_and_holds_up_nobody",
+        run: hung::a_slow_monitor_keeps_its_pod_and_holds_up_nobody,
+    },
+    Test { name: "a_pod_whose_record_is_lost_is_ended", run: lost::a_pod_whose_record_is_lost_is_ended },
+    Test {
+        name: "a_container_whose_record_is_lost_is_ended_alone",
+        run: lost::a_container_whose_record_is_lost_is_ended_alone,
+    },
+    Test {
+        name: "a_monitor_of_an_older_version_is_adopted",
+        run: versions::a_monitor_of_an_older_version_is_adopted,
+    },
+    Test {
+        name: "a_monitor_of_an_unknown_version_costs_its_pod_alone",
+        run: versions::a_monitor_of_an_unknown_version_costs_its_pod_alone,
+    },
+    Test {
+        name: "a_record_of_another_format_stops_the_daemon_and_no_pod",
+        run: versions::a_record_of_another_format_stops_the_daemon_and_no_pod,
+    },
+    Test {
+        name: "a_privileged_container_is_held_back_by_nothing",
+        run: security::a_privileged_container_is_held_back_by_nothing,
+    },
+    Test { name: "mounts_propagate_as_asked", run: security::mounts_propagate_as_asked },
+    Test { name: "the_admin_endpoint_answers", run: instances::the_admin_endpoint_answers },
+    Test { name: "a_kubelets_pod_cidr_is_taken", run: instances::a_kubelets_pod_cidr_is_taken },
+    Test { name: "two_instances_share_nothing", run: instances::two_instances_share_nothing },
 ];
 
 fn main() -> ExitCode {
-    runner::main(TESTS)
+    versions::stub().unwrap_or_else(|| runner::main(TESTS))
 }

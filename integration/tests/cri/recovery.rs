@@ -13,9 +13,9 @@ use nix::unistd::Pid;
 use crate::life::{first_pod, remove};
 use integration::node::{Node, machine};
 
-const FOR_EVER: &[&str] = &["sh", "-c", "while :; do sleep 0.1; done"];
+pub(crate) const FOR_EVER: &[&str] = &["sh", "-c", "while :; do sleep 0.1; done"];
 
-fn ready(node: &Node, sandbox: &str) -> Result<bool, TestError> {
+pub(crate) fn ready(node: &Node, sandbox: &str) -> Result<bool, TestError> {
     let request = PodSandboxStatusRequest { pod_sandbox_id: sandbox.into(), verbose: false };
     let mut cri = node.client()?;
     let answer = node
@@ -25,7 +25,7 @@ fn ready(node: &Node, sandbox: &str) -> Result<bool, TestError> {
     Ok(answer.into_inner().status.unwrap_or_default().state() == PodSandboxState::SandboxReady)
 }
 
-fn monitor(node: &Node, sandbox: &str) -> Result<i32, TestError> {
+pub(crate) fn monitor(node: &Node, sandbox: &str) -> Result<i32, TestError> {
     let text =
         std::fs::read_to_string(node.folder.join("state/sandboxes").join(sandbox).join("sandbox.json"))?;
     let record: serde_json::Value = serde_json::from_str(&text)?;
@@ -108,20 +108,36 @@ pub(crate) fn another_boot_discards_the_state() -> TestResult {
     check(left.is_empty(), || format!("left of an earlier boot: {left:?}\n{}", node.log()))
 }
 
+/// What RunPodSandbox does to the machine, one after the other; `lo` and the plugins are within CNI ADD.
+const RUN: &[&str] = &[
+    "SaveSandbox",
+    "WritePodFiles",
+    "MakeCgroup",
+    "SpawnMonitor",
+    "lo",
+    "bridge",
+    "portmap",
+    "AttachNetwork",
+    "SaveSandbox",
+];
+
 /// Aborts the daemon after each effect in turn, until the operation has no more of them.
 pub(crate) fn a_crash_after_any_effect_leaves_nothing() -> TestResult {
     let mut node = Node::ready()?;
     first_pod(&node)?;
     let before = machine(&node)?;
     for (operation, effects) in
-        [("RunPodSandbox", 6), ("CreateContainer", 5), ("StartContainer", 3), ("StopPodSandbox", 7)]
+        [("RunPodSandbox", RUN.len()), ("CreateContainer", 5), ("StartContainer", 3), ("StopPodSandbox", 9)]
     {
-        let mut hit = 0;
+        let mut hit = Vec::new();
         loop {
-            let at = format!("{operation}:{}", hit + 1);
+            let at = format!("{operation}:{}", hit.len() + 1);
             node.kill()?;
             node.start(&[("ORLOP_CRASH_AT", &at)])?;
             let crashed = attempt(&node, &at);
+            if crashed {
+                hit.push(last_effect(&node)?);
+            }
             node.kill()?;
             node.start(&[])?;
             for sandbox in sandboxes(&node)? {
@@ -132,11 +148,21 @@ pub(crate) fn a_crash_after_any_effect_leaves_nothing() -> TestResult {
             if !crashed {
                 break;
             }
-            hit += 1;
         }
-        check(hit == effects, || format!("{operation} has {hit} effects, of which {effects} are known"))?;
+        check(hit.len() == effects, || {
+            format!("{operation}: {effects} effects are known, hit were {hit:?}")
+        })?;
+        check(operation != "RunPodSandbox" || hit == RUN, || format!("{operation}: hit were {hit:?}"))?;
     }
     Ok(())
+}
+
+/// What the daemon says it did last before it aborted.
+fn last_effect(node: &Node) -> Result<String, TestError> {
+    let log = node.log();
+    let line = log.lines().rfind(|line| line.contains("aborting, as ORLOP_CRASH_AT asks for"));
+    let effect = line.and_then(|line| line.split("after=\"").nth(1)?.split('"').next());
+    effect.map(str::to_owned).ok_or_else(|| TestError::Failed(format!("no word of a crash:\n{log}")))
 }
 
 /// Runs a pod with a container and stops it; whether the daemon died of it.

@@ -113,7 +113,6 @@ fn start() -> Result<Server, ReplyError> {
 
 /// Leaves the daemon's session, folder and cgroup, and becomes the parent of its workers' orphans.
 fn settle(config: &PodConfig) -> Result<(), sys::Error> {
-    let pid = std::process::id().to_string();
     setup::enter_cgroups(&config.monitor_cgroups)?;
     // Fails when it leads a group already, as after a start by a shell; then it has a session or a terminal that
     // whoever started it wanted.
