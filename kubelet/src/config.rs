@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::fields::cut;
+
+/// A parser's message is cut here.
+const LONGEST_LINE: usize = 300;
+
 /// Everything that the kubelet touches on the machine, and how it behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -19,6 +24,8 @@ pub struct Config {
     pub pod_manifest_path: Option<PathBuf>,
     /// CRI logs: `NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log` below it.
     pub pod_logs_dir: PathBuf,
+    /// Links to the containers' logs, named by pod, namespace, container and id.
+    pub container_logs_dir: PathBuf,
     /// The node's name; it becomes part of static pods' names.
     pub node_name: String,
     /// The node's addresses, primary first; found on the machine when empty.
@@ -99,6 +106,7 @@ impl Default for Config {
             root_dir: "/var/lib/kubelet".into(),
             pod_manifest_path: None,
             pod_logs_dir: "/var/log/pods".into(),
+            container_logs_dir: "/var/log/containers".into(),
             node_name: String::new(),
             node_ips: Vec::new(),
             listen_socket: "/run/orlop/kubelet.sock".into(),
@@ -128,7 +136,9 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.into(), source })?;
         let syntax = |message: String| ConfigError::Syntax { path: path.into(), message };
-        let value: Value = serde_saphyr::from_str(&text).map_err(|error| syntax(error.to_string()))?;
+        let options = serde_saphyr::options! { with_snippet: false };
+        let value: Value = serde_saphyr::from_str_with_options(&text, options)
+            .map_err(|error| syntax(cut(error.to_string(), LONGEST_LINE)))?;
         let Value::Object(map) = value else {
             return Err(syntax("not a KubeletConfiguration: no mapping".into()));
         };

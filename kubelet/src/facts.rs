@@ -28,6 +28,7 @@ pub(crate) async fn gather(config: &Config, client: &Client) -> Node {
         resolv_conf: ResolvConf::parse(&resolv_conf),
         root_dir: config.root_dir.clone(),
         pod_logs_dir: config.pod_logs_dir.clone(),
+        container_logs_dir: config.container_logs_dir.clone(),
         cgroup_root: config.cgroup_root.clone(),
         cgroup_driver: cgroup_driver(client).await,
         cgroup_v2: std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),

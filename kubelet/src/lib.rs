@@ -14,6 +14,7 @@ mod run;
 mod server;
 pub mod source;
 mod store;
+mod tasks;
 pub mod translate;
 pub mod volumes;
 mod worker;

@@ -1,12 +1,11 @@
 //! Starts the kubelet's tasks and waits for their end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::cgroups::Tree;
 use crate::config::Config;
@@ -18,10 +17,14 @@ use crate::logs::{Keeper, Rotation};
 use crate::server::{self, Server};
 use crate::source::{self, SourceConfig};
 use crate::store::Store;
-use crate::worker::{Machine, Performer, View, Worker};
+use crate::tasks::Tasks;
+use crate::worker::{Machine, Performer, Told, Worker};
 
 /// How often the folder of manifests is looked at although nothing was told.
 const RESCAN: Duration = Duration::from_secs(20);
+
+/// How long tasks that were asked to end may take.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// A runtime that starts together with the kubelet answers within this.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -81,14 +84,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let cgroups = Tree::open(&node.cgroup_root, node.cgroup_driver)
         .map_err(|error| Error::Config(format!("cgroups below {}: {error}", node.cgroup_root)))?;
     let epoch = Instant::now();
-    let (view, ready) = (View::default(), daemon::Readiness::default());
+    let told = Told::default();
     let server = Server {
-        view: View::clone(&view),
+        told: told.clone(),
         settings: Arc::new(settings.clone()),
         client: client.clone(),
         node: Arc::clone(&node),
         epoch,
-        ready: ready.clone(),
     };
     let performer = Performer {
         client: client.clone(),
@@ -98,7 +100,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     };
     let (reports, reported) = mpsc::channel(256);
     let (events, sourced) = mpsc::channel(256);
-    let worker = Worker::new(settings, performer, store, saved, epoch, View::clone(&view), ready);
+    let mut begun: BTreeSet<String> = saved.keys().cloned().collect();
+    let worker = Worker::new(settings, performer, store, saved, epoch, told.clone());
     let stop = shutdown.child_token();
     let mut tasks = Tasks::default();
     tasks.add("the pods' worker", worker.run(sourced, reported, stop.clone()));
@@ -106,9 +109,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     tasks.add("the watch on the runtime", watch.run(stop.clone()));
     match config.pod_manifest_path.clone() {
         Some(folder) => {
-            let config = SourceConfig { folder, node_name: config.node_name.clone(), rescan: RESCAN };
-            let stop = stop.clone();
+            let (node_name, client, stop) = (config.node_name.clone(), client.clone(), stop.clone());
             tasks.add("the watch on the manifests", async move {
+                match cri::observe::list(&client).await {
+                    Ok(items) => begun.extend(items.into_values().map(|item| item.uid)),
+                    Err(status) => tracing::warn!(error = status.message(), "asking for what runs"),
+                }
+                let config = SourceConfig { folder, node_name, begun, rescan: RESCAN };
                 if let Err(error) = source::watch(config, events, stop).await {
                     tracing::error!(%error, "watching manifests");
                 }
@@ -122,7 +129,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         max_files: config.container_log_max_files as usize,
     };
     let every = config.container_log_monitor_interval;
-    let keeper = Keeper { client: client.clone(), view, node, policy, every };
+    let keeper = Keeper { client: client.clone(), view: told.view, node, policy, every };
     tasks.add("log rotation", keeper.run(stop.clone()));
     tasks.add("image collection", Collector::new(client, &config).run(stop.clone()));
     let router = server.router();
@@ -132,7 +139,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     }
     let first = tasks.first().await;
     stop.cancel();
-    tasks.rest().await;
+    tasks.rest(DRAIN).await;
     if shutdown.is_cancelled() { Ok(()) } else { Err(Error::Task(first)) }
 }
 
@@ -143,31 +150,6 @@ where
 {
     if let Err(error) = server::serve(listener, router, stop).await {
         tracing::error!(%error, "serving");
-    }
-}
-
-/// Tasks whose end is noticed.
-#[derive(Default)]
-struct Tasks(JoinSet<&'static str>);
-
-impl Tasks {
-    fn add(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.0.spawn(async move {
-            // A panic in a task that owns state ends the kubelet, which starts again from what runs.
-            if let Err(error) = AbortOnDropHandle::new(tokio::spawn(task)).await {
-                tracing::error!(task = name, %error, "a task died");
-            }
-            name
-        });
-    }
-
-    /// The name of the first task that ends.
-    async fn first(&mut self) -> &'static str {
-        self.0.join_next().await.and_then(Result::ok).unwrap_or("a task")
-    }
-
-    async fn rest(mut self) {
-        while self.0.join_next().await.is_some() {}
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Layout {
     pub(crate) manifests: PathBuf,
     /// CRI logs.
     pub(crate) pod_logs: PathBuf,
+    /// Links to the containers' logs.
+    pub(crate) container_logs: PathBuf,
     /// The cgroup below which all pods live.
     pub(crate) cgroup_parent: String,
     /// The pods' bridge.
@@ -74,6 +76,7 @@ impl Layout {
             kubelet_root: "/var/lib/kubelet".into(),
             manifests: "/etc/kubernetes/manifests".into(),
             pod_logs: "/var/log/pods".into(),
+            container_logs: "/var/log/containers".into(),
             cgroup_parent: "/".into(),
             // Neither is another program's default: podman has 10.88.0.0/16, flannel cni0 and 10.244.0.0/16.
             bridge: "orlop0".into(),
@@ -102,6 +105,7 @@ impl Layout {
             kubelet_root: data_dir.join("kubelet"),
             manifests: data_dir.join("manifests"),
             pod_logs: data_dir.join("logs/pods"),
+            container_logs: data_dir.join("logs/containers"),
             cgroup_parent: format!("/orlop-{name}"),
             bridge: format!("ol-{name}"),
             pod_cidr: format!("{}/20", Ipv4Addr::new(10, 160 + high, low << 4, 0)),

@@ -53,6 +53,7 @@ impl Pod {
         if pod.sandbox != Sandbox::Ready {
             pod.initialized = false;
         }
+        pod.expired = saved.expired;
         pod.saved = saved;
         (pod, out)
     }

@@ -19,6 +19,9 @@ use super::probe::Probe;
 use super::spec::{ContainerSpec, RestartPolicy, Role};
 use super::{Now, pod::Settings};
 
+/// Why a container whose image's name is none waits.
+pub(crate) const INVALID_IMAGE: &str = "InvalidImageName";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Waiting,
@@ -219,12 +222,18 @@ impl Container {
     pub(crate) fn start_failed(&mut self, failure: Failure, now: Now) {
         let delay = match failure.reason.as_str() {
             "ErrImagePull" => self.pull.after_failure(),
+            INVALID_IMAGE => Duration::ZERO,
             _ => self.call.after_failure(),
         };
         self.retry_at = now.mono + delay;
         self.failed_at = now.mono;
         self.failure = Some(failure);
         self.state = if self.current.is_some() { State::Exited(now.mono) } else { State::Waiting };
+    }
+
+    /// Whether no further attempt can end otherwise: its image has no name, and a changed one is another pod.
+    pub(crate) fn hopeless(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.reason == INVALID_IMAGE)
     }
 
     /// Asks for another run although the last one's end would not: its sandbox is a new one.

@@ -29,12 +29,15 @@ impl Pod {
 
     /// Whether the pod has run to its end, by its containers or by the clock.
     pub(crate) fn check_end(&mut self, now: Now) {
-        let too_long = self.deadline(now).is_some_and(|deadline| deadline <= now.mono);
-        if too_long {
+        let outcome = self.outcome();
+        let too_long = || self.deadline(now).is_some_and(|deadline| deadline <= now.mono);
+        // What had run to its end before is not judged again by a kubelet that comes back later.
+        self.expired = self.expired || outcome.is_none() && too_long();
+        if self.expired {
             let text = "Pod was active on the node longer than the specified deadline";
             self.verdict = Some(("DeadlineExceeded".into(), text.into()));
         }
-        if too_long || self.outcome().is_some() {
+        if self.expired || outcome.is_some() {
             self.life = Life::Ending { deadline: now.mono + self.spec.grace, remove: false };
         }
     }

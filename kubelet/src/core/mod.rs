@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub(crate) use container::Container;
+pub(crate) use container::{Container, INVALID_IMAGE};
 pub(crate) use event::{
     ContainerSeen, ContainerState, Effect, Event, Exit, Failure, ProbeKind, Run, SandboxSeen, Seen, Started,
 };

@@ -75,6 +75,9 @@ pub(crate) enum Sandbox {
 pub(crate) struct Saved {
     /// `status.startTime`.
     pub(crate) start_time: Option<Timestamp>,
+    /// It was given up because its deadline was over.
+    #[serde(default)]
+    pub(crate) expired: bool,
     /// By the container's name.
     pub(crate) containers: BTreeMap<String, SavedContainer>,
 }
@@ -106,6 +109,8 @@ pub(crate) struct Pod {
     pub(crate) start_time: Timestamp,
     /// Why the node gave the pod up: `reason`, `message`.
     pub(crate) verdict: Option<(String, String)>,
+    /// Its deadline was over before it had run to its end.
+    pub(crate) expired: bool,
     /// Why the sandbox cannot be made.
     pub(crate) sandbox_error: Option<String>,
     pub(crate) conditions: Vec<status::Condition>,
@@ -134,6 +139,7 @@ impl Pod {
             containers,
             start_time: now.wall,
             verdict: None,
+            expired: false,
             sandbox_error: None,
             conditions: Vec::new(),
             initialized: false,
@@ -351,6 +357,7 @@ impl Pod {
             // What is starting, its postStart hook included, holds back what follows.
             let busy = container.state == State::Starting || container.post_start == Hook::InFlight;
             let may_start = match container.state {
+                _ if container.hopeless() => false,
                 State::Waiting => true,
                 State::Exited(_) => container.restarts(),
                 _ => false,
@@ -428,7 +435,7 @@ impl Pod {
             };
             Some((container.spec.name.clone(), saved))
         });
-        Saved { start_time: Some(self.start_time), containers: containers.collect() }
+        Saved { start_time: Some(self.start_time), expired: self.expired, containers: containers.collect() }
     }
 }
 

@@ -419,6 +419,41 @@ fn the_active_deadline_fails_the_pod() {
     assert_eq!(stops(&pod.does(Event::Tick, 60)), [(0, 30)]);
     assert_eq!(pod.phase(), "Failed");
     assert_eq!(pod.0.verdict.as_ref().unwrap().0, "DeadlineExceeded");
+    // The next kubelet finds its containers ended and says the same.
+    let saved = pod.0.saved.clone();
+    let (mut again, _) = Pod::adopt(pod.0.spec.clone(), &settings(), &Seen::default(), Some(saved), at(90));
+    again.apply(Event::Tick, at(90));
+    assert_eq!(again.verdict.as_ref().unwrap().0, "DeadlineExceeded");
+    assert_eq!(status::phase(&again), "Failed");
+}
+
+#[test]
+fn what_ended_before_its_deadline_is_not_failed_by_a_later_kubelet() {
+    let mut spec = spec(vec![main("a", RestartPolicy::Never)]);
+    spec.deadline = Some(Duration::from_secs(60));
+    let exit = Some(Exit { code: 0, finished_at: Some(at(5).wall), ..Exit::default() });
+    let run = Run { id: "c0-0".into(), sandbox: "s0".into(), exit, ..Run::default() };
+    let seen = ContainerSeen { name: "a".into(), state: ContainerState::Exited, run };
+    let sandbox = SandboxSeen { id: "s0".into(), ready: true, ..SandboxSeen::default() };
+    let seen = Seen { sandboxes: vec![sandbox], containers: vec![seen], complete_at: None };
+    let saved = Saved { start_time: Some(at(0).wall), ..Saved::default() };
+    let (mut pod, _) = Pod::adopt(spec, &settings(), &seen, Some(saved), at(90));
+    pod.apply(Event::Tick, at(90));
+    assert_eq!((status::phase(&pod), &pod.verdict), ("Succeeded", &None));
+}
+
+#[test]
+fn a_name_that_is_none_is_not_tried_again() {
+    let (mut pod, effects) =
+        Driven::new(vec![main("a", RestartPolicy::Always), main("b", RestartPolicy::Always)]);
+    assert_eq!(starts(&effects), [0]);
+    let failure = Failure { reason: "InvalidImageName".into(), message: "no".into() };
+    let effects = pod.does(Event::ContainerStarted { index: 0, result: Err(failure) }, 1);
+    assert_eq!(starts(&effects), [1], "the others run");
+    pod.started(1, 1);
+    assert_eq!(pod.0.next_wake(at(1)), None);
+    assert_eq!(starts(&pod.does(Event::Tick, 100_000)), NONE);
+    assert_eq!(pod.phase(), "Pending");
 }
 
 fn begun(commands: &[Command]) -> Vec<&str> {

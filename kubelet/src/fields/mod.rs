@@ -13,6 +13,9 @@ use serde_json::Value;
 
 pub use pod::POD;
 
+/// An error shows so much of a value.
+const LONGEST_VALUE: usize = 100;
+
 /// A type of the API and its fields.
 #[derive(Debug)]
 pub struct Type {
@@ -106,19 +109,35 @@ fn one(errors: &mut Vec<FieldError>, value: &Value, field: &Field, path: &Path) 
     match field.support {
         Support::Refused(_) if is_default(value) => return,
         Support::Refused(why) => {
-            errors.push(FieldError::forbidden(path, why));
+            errors.push(FieldError::forbidden(path, &format!("{}: {why}", short(value))));
             return;
         }
         Support::Only(allowed, why) => {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             if !allowed.contains(&text.as_str()) {
-                errors.push(FieldError::forbidden(path, &format!("{value} is not implemented: {why}")));
+                errors.push(FieldError::forbidden(
+                    path,
+                    &format!("{} is not implemented: {why}", short(value)),
+                ));
                 return;
             }
         }
         Support::Done(_) | Support::Inert(_) => {}
     }
     shape(errors, value, field.shape, path);
+}
+
+/// A value as JSON, cut to what one can read.
+pub(crate) fn short(value: &Value) -> String {
+    cut(value.to_string(), LONGEST_VALUE)
+}
+
+/// The first `longest` characters.
+pub(crate) fn cut(text: String, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 /// Whether a value says no more than its absence: false, empty.

@@ -32,7 +32,9 @@ fn wrong_types_are_named_with_their_value() {
 fn what_is_not_implemented_is_refused_unless_it_says_nothing() {
     assert_eq!(
         errors(json!({"volumes": [{"name": "v", "configMap": {"name": "c"}}]})),
-        ["spec.volumes[0].configMap: Forbidden: static pods may not reference objects of an API server"]
+        [
+            r#"spec.volumes[0].configMap: Forbidden: {"name":"c"}: static pods may not reference objects of an API server"#
+        ]
     );
     assert_eq!(
         errors(json!({"hostUsers": false})),

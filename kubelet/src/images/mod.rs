@@ -1,6 +1,7 @@
 //! Images for containers: the pull policy, and garbage collection by disk use.
 
 mod gc;
+mod reference;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api_cri::v1 as cri;
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::core::Failure;
+use crate::core::{Failure, INVALID_IMAGE};
 use crate::cri::Client;
 use crate::translate::Image;
 
@@ -54,6 +55,10 @@ impl Images {
         sandbox: &cri::PodSandboxConfig,
     ) -> Result<Image, Failure> {
         let fail = |reason: &str, message: String| Failure { reason: reason.into(), message };
+        if let Err(why) = reference::check(reference) {
+            let text = format!("couldn't parse image name \"{reference}\": invalid reference format: {why}");
+            return Err(fail(INVALID_IMAGE, text));
+        }
         let inspect = |status: tonic::Status| fail("ImageInspectError", status.message().into());
         if policy != Policy::Always
             && let Some(image) = self.status(reference).await.map_err(inspect)?

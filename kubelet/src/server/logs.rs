@@ -89,7 +89,7 @@ pub(super) async fn serve(
     })?;
     let folder = log_dir(&server.node, &shown.manifest).join(&container);
     let path = folder.join(format!("{}.log", run.attempt));
-    let (view, uid, id) = (server.view.clone(), shown.pod.spec.uid.clone(), run.id.clone());
+    let (view, uid, id) = (server.told.view.clone(), shown.pod.spec.uid.clone(), run.id.clone());
     let alive = move || {
         let view = view.read().unwrap_or_else(PoisonError::into_inner);
         view.get(&uid).is_some_and(|shown| {

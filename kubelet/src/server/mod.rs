@@ -1,6 +1,6 @@
 //! The HTTP API of the kubelet, on a unix socket of mode 0600, and on TCP when asked.
 //!
-//! `/pods`, `/healthz`, `/livez`, `/readyz`, `/metrics`, `/containerLogs/NAMESPACE/POD/CONTAINER`,
+//! `/pods`, `/manifests` (which are refused and why), `/healthz`, `/livez`, `/readyz`, `/metrics`, `/containerLogs/NAMESPACE/POD/CONTAINER`,
 //! `/exec/…` and `/attach/…` (both also with the pod's UID before the container).
 
 mod logs;
@@ -22,17 +22,16 @@ use tokio_util::sync::CancellationToken;
 use crate::core::{Now, Settings, status};
 use crate::cri::Client;
 use crate::translate::{Node, all_containers};
-use crate::worker::{Shown, View};
+use crate::worker::{Shown, Told};
 
 /// What requests are answered from.
 #[derive(Clone)]
 pub(crate) struct Server {
-    pub(crate) view: View,
+    pub(crate) told: Told,
     pub(crate) settings: Arc<Settings>,
     pub(crate) client: Client,
     pub(crate) node: Arc<Node>,
     pub(crate) epoch: Instant,
-    pub(crate) ready: daemon::Readiness,
 }
 
 /// An answer that is not what was asked for: the status, and a line for people.
@@ -49,6 +48,7 @@ impl Server {
     pub(crate) fn router(self) -> Router {
         Router::new()
             .route("/pods", get(pods))
+            .route("/manifests", get(manifests))
             .route("/healthz", get(|| async { "ok" }))
             .route("/livez", get(|| async { "ok" }))
             .route("/readyz", get(ready))
@@ -62,7 +62,7 @@ impl Server {
     }
 
     fn all(&self) -> Vec<Shown> {
-        let view = Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner));
+        let view = Arc::clone(&self.told.view.read().unwrap_or_else(PoisonError::into_inner));
         view.values().cloned().collect()
     }
 
@@ -123,8 +123,12 @@ async fn pods(State(server): State<Server>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
+async fn manifests(State(server): State<Server>) -> Response {
+    axum::Json(serde_json::json!({ "refused": server.told.refusals.list() })).into_response()
+}
+
 async fn ready(State(server): State<Server>) -> Response {
-    match server.ready.missing() {
+    match server.told.ready.missing() {
         None => "ok".into_response(),
         Some(missing) => (StatusCode::SERVICE_UNAVAILABLE, missing).into_response(),
     }

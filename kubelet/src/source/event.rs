@@ -25,8 +25,15 @@ pub enum SourceEvent {
     Bad {
         /// Where it was read.
         file: PathBuf,
+        /// `NAMESPACE/NAME` as the manifest has it, where that could be read.
+        name: Option<String>,
         /// What is wrong with it.
         error: ManifestError,
+    },
+    /// A file that was bad is gone, and with it what was said of it.
+    Dropped {
+        /// Where it was.
+        file: PathBuf,
     },
     /// Everything that was there at the start has been told; only now may pods without a manifest be ended.
     Synced,
@@ -38,6 +45,9 @@ pub enum ManifestError {
     /// The file cannot be read.
     #[error("reading: {0}")]
     Read(#[source] std::io::Error),
+    /// Something that is there under a manifest's name, but cannot be read as a file.
+    #[error("not a file but {0}")]
+    NoFile(&'static str),
     /// Neither YAML nor JSON.
     #[error("parsing: {0}")]
     Syntax(String),

@@ -6,18 +6,20 @@
 //!     ▲                     │   │                                        │
 //!     └── file gone: Gone ──┘   └── read, bad: Bad; the pod stays held ──┘
 //! ```
-//! A file whose pod has the name or UID of another file's is bad until that one goes.
+//! A file whose pod has the name or UID of another file's is bad until that one goes. Which of both is first is a
+//! matter of time: while the kubelet runs, the one that appeared first. When it starts, all appear at once, and the
+//! pod that an earlier kubelet had begun is first, so that a restart replaces no pod.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use api_k8s::v1::Pod;
 use jiff::Timestamp;
 
-use super::manifest::{self, MAX_BYTES};
+use super::manifest::{self, MAX_BYTES, Manifest};
 use super::{ManifestError, SourceEvent};
 
 /// The state of the folder as it was last read.
@@ -25,6 +27,8 @@ pub(super) struct Folder {
     path: PathBuf,
     node: String,
     files: BTreeMap<PathBuf, Entry>,
+    /// UIDs of the pods that an earlier kubelet had begun: first in the first scan.
+    begun: BTreeSet<String>,
 }
 
 /// What is known of a file.
@@ -34,6 +38,8 @@ struct Entry {
     pod: Option<Held>,
     /// Which content was last read.
     signature: Option<Signature>,
+    /// What was last read there is no pod that can be run.
+    bad: bool,
     /// It waits for another file's pod to go.
     conflicts: bool,
 }
@@ -49,8 +55,8 @@ struct Held {
 type Signature = (u64, u64, i64, i64);
 
 impl Folder {
-    pub(super) fn new(path: PathBuf, node: String) -> Self {
-        Self { path, node, files: BTreeMap::new() }
+    pub(super) fn new(path: PathBuf, node: String, begun: BTreeSet<String>) -> Self {
+        Self { path, node, files: BTreeMap::new(), begun }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -69,23 +75,35 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        Ok(self.look_at(files, now))
+        let events = self.look_at(files, now);
+        self.begun.clear();
+        Ok(events)
     }
 
-    /// Looks at these files, in the order of their names. What is gone comes first, so that a pod whose file was
-    /// renamed does not conflict with itself.
+    /// Looks at these files: first at those of pods that were begun, then in the order of their names. What is gone
+    /// comes before all, so that a pod whose file was renamed does not conflict with itself.
     pub(super) fn look_at(&mut self, files: BTreeSet<PathBuf>, now: Timestamp) -> Vec<SourceEvent> {
         let mut events = Vec::new();
         let mut there = Vec::new();
         for file in files.into_iter().filter(|file| is_manifest(file)) {
-            match fs::metadata(&file) {
-                Ok(meta) if meta.is_file() => there.push((file, meta)),
-                // A folder, a socket, a dangling link, or nothing (any more).
-                _ => self.gone(&file, &mut events),
+            match look(&file) {
+                Found::File(meta) => there.push((file, meta)),
+                Found::Nothing => self.gone(&file, &mut events),
+                Found::NoFile(meta, error) => self.no_file(file, &meta, error, &mut events),
             }
         }
+        let mut read = Vec::new();
         for (file, meta) in there {
-            self.changed(file, &meta, now, &mut events);
+            let signature = signature(&meta);
+            if self.files.get(&file).and_then(|entry| entry.signature) != Some(signature) {
+                let manifest = self.read(&file, now);
+                read.push((file, signature, manifest));
+            }
+        }
+        // Stable: the names' order stays among equals.
+        read.sort_by_key(|(_, _, manifest)| !self.is_begun(manifest));
+        for (file, signature, manifest) in read {
+            self.take(file, Some(signature), manifest, &mut events);
         }
         if events.iter().any(|event| matches!(event, SourceEvent::Gone { .. })) {
             self.retry_conflicts(now, &mut events);
@@ -94,45 +112,67 @@ impl Folder {
     }
 
     fn gone(&mut self, file: &Path, events: &mut Vec<SourceEvent>) {
-        if let Some(Entry { pod: Some(held), .. }) = self.files.remove(file) {
-            events.push(SourceEvent::Gone { uid: held.uid });
+        let Some(entry) = self.files.remove(file) else { return };
+        if entry.bad {
+            events.push(SourceEvent::Dropped { file: file.to_owned() });
         }
+        events.extend(entry.pod.map(|held| SourceEvent::Gone { uid: held.uid }));
     }
 
-    fn changed(&mut self, file: PathBuf, meta: &Metadata, now: Timestamp, events: &mut Vec<SourceEvent>) {
-        let signature = (meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec());
-        let known = self.files.get(&file).and_then(|entry| entry.signature);
-        if known == Some(signature) {
+    /// What was there before is gone; what is there now is said, once.
+    fn no_file(
+        &mut self,
+        file: PathBuf,
+        meta: &Metadata,
+        error: ManifestError,
+        events: &mut Vec<SourceEvent>,
+    ) {
+        let signature = Some(signature(meta));
+        let entry = self.files.entry(file.clone()).or_default();
+        if entry.signature == signature {
             return;
         }
-        let pod = self.read(&file, now);
-        self.take(file, Some(signature), pod, events);
+        events.extend(entry.pod.take().map(|held| SourceEvent::Gone { uid: held.uid }));
+        *entry = Entry { signature, bad: true, ..Entry::default() };
+        events.push(SourceEvent::Bad { file, name: None, error });
     }
 
-    fn read(&self, file: &Path, now: Timestamp) -> Result<Pod, ManifestError> {
+    fn is_begun(&self, manifest: &Manifest) -> bool {
+        let uid = |pod: &Pod| pod.metadata.uid.as_ref().is_some_and(|uid| self.begun.contains(uid));
+        manifest.pod.as_ref().is_ok_and(uid)
+    }
+
+    fn read(&self, file: &Path, now: Timestamp) -> Manifest {
         let mut bytes = Vec::new();
-        File::open(file)
-            .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
-            .map_err(ManifestError::Read)?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(ManifestError::Syntax(format!("the file is larger than {MAX_BYTES} bytes")));
+        let read = File::open(file).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+        let refused = |error| Manifest { name: None, pod: Err(error) };
+        match read {
+            Err(error) => refused(ManifestError::Read(error)),
+            Ok(_) if bytes.len() as u64 > MAX_BYTES => {
+                refused(ManifestError::Syntax(format!("the file is larger than {MAX_BYTES} bytes")))
+            }
+            Ok(_) => manifest::read(&bytes, &file.to_string_lossy(), &self.node, now),
         }
-        manifest::read(&bytes, &file.to_string_lossy(), &self.node, now)
     }
 
     fn take(
         &mut self,
         file: PathBuf,
         signature: Option<Signature>,
-        pod: Result<Pod, ManifestError>,
+        manifest: Manifest,
         events: &mut Vec<SourceEvent>,
     ) {
+        let Manifest { name, pod } = manifest;
+        let node = format!("-{}", self.node);
         let pod = pod.and_then(|pod| match self.holder(&file, &pod) {
             Some(first) => Err(ManifestError::Duplicate { name: name_of(&pod), first }),
             None => Ok(pod),
         });
         let entry = self.files.entry(file.clone()).or_default();
         entry.signature = signature;
+        // What cannot be read at all is known by what was there before.
+        let name = name.or_else(|| Some(entry.pod.as_ref()?.name.strip_suffix(&node)?.to_owned()));
+        entry.bad = pod.is_err();
         entry.conflicts = matches!(pod, Err(ManifestError::Duplicate { .. }));
         match pod {
             Ok(pod) => {
@@ -145,7 +185,7 @@ impl Folder {
                 }
                 events.push(SourceEvent::Set { file, pod: Box::new(pod) });
             }
-            Err(error) => events.push(SourceEvent::Bad { file, error }),
+            Err(error) => events.push(SourceEvent::Bad { file, name, error }),
         }
     }
 
@@ -162,14 +202,45 @@ impl Folder {
         let waiting: Vec<_> =
             self.files.iter().filter(|(_, entry)| entry.conflicts).map(|(file, _)| file.clone()).collect();
         for file in waiting {
-            let pod = self.read(&file, now);
-            let free = pod.as_ref().is_ok_and(|pod| self.holder(&file, pod).is_none());
+            let manifest = self.read(&file, now);
+            let free = manifest.pod.as_ref().is_ok_and(|pod| self.holder(&file, pod).is_none());
             if free {
                 let signature = self.files.get(&file).and_then(|entry| entry.signature);
-                self.take(file, signature, pod, events);
+                self.take(file, signature, manifest, events);
             }
         }
     }
+}
+
+/// What is found under a name.
+enum Found {
+    File(Metadata),
+    /// Neither a file nor a folder.
+    NoFile(Metadata, ManifestError),
+    /// Nothing (any more), or a folder: those are not looked into.
+    Nothing,
+}
+
+fn look(file: &Path) -> Found {
+    let no_file = |meta, kind| Found::NoFile(meta, ManifestError::NoFile(kind));
+    match fs::metadata(file) {
+        Ok(meta) if meta.is_file() => Found::File(meta),
+        Ok(meta) if meta.is_dir() => Found::Nothing,
+        Ok(meta) if meta.file_type().is_fifo() => no_file(meta, "a FIFO"),
+        Ok(meta) if meta.file_type().is_socket() => no_file(meta, "a socket"),
+        Ok(meta) => no_file(meta, "a device"),
+        Err(error) => match fs::symlink_metadata(file) {
+            Ok(link) if error.kind() == io::ErrorKind::NotFound => {
+                no_file(link, "a link to something that is not there")
+            }
+            Ok(link) => Found::NoFile(link, ManifestError::Read(error)),
+            Err(_) => Found::Nothing,
+        },
+    }
+}
+
+fn signature(meta: &Metadata) -> Signature {
+    (meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec())
 }
 
 fn held_of(pod: &Pod) -> Held {

@@ -6,8 +6,11 @@
 mod event;
 mod folder;
 mod manifest;
+mod refusals;
+mod strict_json;
 mod watch;
 
 pub use event::{ManifestError, SourceEvent};
-pub use manifest::read as read_manifest;
+pub use manifest::read_manifest;
+pub(crate) use refusals::Refusals;
 pub use watch::{SourceConfig, watch};

@@ -24,6 +24,8 @@ pub struct SourceConfig {
     pub folder: PathBuf,
     /// The node's name, which ends the pods' names.
     pub node_name: String,
+    /// UIDs of the pods that an earlier kubelet had begun: of two files with a pod of one name, theirs is taken.
+    pub begun: BTreeSet<String>,
     /// How often the whole folder is looked at although no event came: a safety net for changes that inotify
     /// does not see, such as hard links and network file systems.
     pub rescan: Duration,
@@ -50,7 +52,7 @@ pub async fn watch(
 ) -> io::Result<()> {
     #[expect(deprecated, reason = "its successor is unsafe; `Watch` owns its descriptor as long as it lives")]
     let inotify = AsyncFd::new(Watch(Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?))?;
-    let mut folder = Folder::new(config.folder, config.node_name);
+    let mut folder = Folder::new(config.folder, config.node_name, config.begun);
     let mut rescan = tokio::time::interval(config.rescan);
     rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut synced = false;
@@ -71,9 +73,11 @@ pub async fn watch(
             let found = match seen {
                 Seen::Anything => folder.scan(Timestamp::now()),
                 Seen::Files { mut complete, created } => {
-                    // A new file is complete when it is closed; only a link is complete from the start.
-                    let is_link = |name: &PathBuf| folder.path().join(name).is_symlink();
-                    complete.extend(created.into_iter().filter(is_link));
+                    // A new file is complete when it is closed; what is none is complete from the start.
+                    let file = |name: &PathBuf| {
+                        folder.path().join(name).symlink_metadata().is_ok_and(|meta| meta.is_file())
+                    };
+                    complete.extend(created.into_iter().filter(|name| !file(name)));
                     let files = complete.into_iter().map(|name| folder.path().join(name)).collect();
                     Ok(folder.look_at(files, Timestamp::now()))
                 }
@@ -176,6 +180,7 @@ mod tests {
         let config = SourceConfig {
             folder: dir.path().to_owned(),
             node_name: "n".to_owned(),
+            begun: BTreeSet::new(),
             rescan: Duration::from_secs(3600),
         };
         let task = tokio::spawn(watch(config, sender, stop.clone()));

@@ -23,6 +23,8 @@ pub struct Node {
     pub root_dir: PathBuf,
     /// Where pod logs go, `/var/log/pods` by default.
     pub pod_logs_dir: PathBuf,
+    /// Where links to the containers' logs go, `/var/log/containers` by default.
+    pub container_logs_dir: PathBuf,
     /// The cgroup under which `kubepods` lies: `/` by default.
     pub cgroup_root: String,
     /// How cgroup parents are spelled for the runtime.
@@ -80,6 +82,14 @@ impl Node {
     /// The folder of a pod's logs: `NAMESPACE_NAME_UID`.
     pub fn log_dir(&self, namespace: &str, name: &str, uid: &str) -> PathBuf {
         self.pod_logs_dir.join(format!("{namespace}_{name}_{uid}"))
+    }
+
+    /// The link to one container's log: `POD_NAMESPACE_CONTAINER-ID.log`, by which shippers of logs know whose it is.
+    pub fn log_link(&self, namespace: &str, pod: &str, container: &str, id: &str) -> PathBuf {
+        // A file's name has 255 bytes (ext4); all of these are ASCII.
+        let longest = 255 - ".log".len();
+        let name: String = format!("{pod}_{namespace}_{container}-{id}").chars().take(longest).collect();
+        self.container_logs_dir.join(name + ".log")
     }
 
     /// Where `Localhost` seccomp profiles are looked up.

@@ -16,6 +16,7 @@ pub(crate) fn node() -> Node {
         resolv_conf: ResolvConf { servers: vec!["10.255.255.53".to_owned()], ..ResolvConf::default() },
         root_dir: "/kubelet-root".into(),
         pod_logs_dir: "/var/log/pods".into(),
+        container_logs_dir: "/var/log/containers".into(),
         cgroup_root: "/".to_owned(),
         cgroup_driver: CgroupDriver::Cgroupfs,
         cpu_millis: 2000,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use api_k8s::v1;
 
+use super::links;
 use super::perform::is_log_of;
 use crate::cgroups::Tree;
 use crate::translate::{Node, Start};
@@ -56,14 +57,16 @@ impl Machine {
         volumes::prepare(pod, container, &self.node, start).map_err(|error| chain(&error))
     }
 
-    /// The files of a run that nobody asks for any more.
+    /// The files of a run that nobody asks for any more; `link` is the one to its log.
     pub(crate) fn remove_run(
         &self,
         log_folder: &Path,
+        link: &Path,
         uid: &str,
         container: &str,
         attempt: u32,
     ) -> Result<(), String> {
+        absent(fs::remove_file(link)).map_err(|error| said("removing", link, &error))?;
         let message = self.node.termination_log(uid, container, attempt);
         absent(fs::remove_file(&message)).map_err(|error| said("removing", &message, &error))?;
         let entries = match fs::read_dir(log_folder) {
@@ -79,7 +82,7 @@ impl Machine {
     /// Nothing of the pod stays. Does not stop at the first error.
     pub(crate) fn remove_pod(&self, uid: &str, log_dir: &Path) -> Result<(), String> {
         let logs = absent(fs::remove_dir_all(log_dir)).map_err(|error| said("removing", log_dir, &error));
-        all([self.remove_remains(uid), logs])
+        all([self.remove_remains(uid), logs, links::sweep(&self.node)])
     }
 
     /// What is there although nobody has such a pod: a kubelet may have ended before the sandbox was made, or after
@@ -98,7 +101,8 @@ impl Machine {
         let logs = logs.into_iter().filter(|folder| is_left(folder, known)).map(|folder| {
             absent(fs::remove_dir_all(&folder)).map_err(|error| said("removing", &folder, &error))
         });
-        all(remains.chain(logs))
+        let removed = all(remains.chain(logs));
+        all([removed, links::sweep(&self.node)])
     }
 
     fn remove_remains(&self, uid: &str) -> Result<(), String> {
@@ -116,19 +120,19 @@ fn is_left(folder: &Path, known: &BTreeSet<String>) -> bool {
 }
 
 /// Every error in one text.
-fn all(results: impl IntoIterator<Item = Result<(), String>>) -> Result<(), String> {
+pub(super) fn all(results: impl IntoIterator<Item = Result<(), String>>) -> Result<(), String> {
     let errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
     if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
 }
 
-fn absent(result: io::Result<()>) -> io::Result<()> {
+pub(super) fn absent(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-fn said(what: &str, path: &Path, error: &io::Error) -> String {
+pub(super) fn said(what: &str, path: &Path, error: &io::Error) -> String {
     format!("{what} {}: {error}", path.display())
 }
 

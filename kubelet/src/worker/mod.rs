@@ -4,6 +4,7 @@
 //! decided synchronously. Effects run concurrently, each in a task whose panic is an error of that effect.
 
 mod hooks;
+mod links;
 mod machine;
 mod perform;
 
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::core::{Command, Effect, Event, Failure, Fleet, Now, Outcome, PodSpec, Saved, Seen, Settings};
 use crate::cri::Report;
 use crate::cri::observe::RuntimePod;
-use crate::source::SourceEvent;
+use crate::source::{Refusals, SourceEvent};
 use crate::store::Store;
 use crate::translate::pod_uid;
 
@@ -35,6 +36,14 @@ const MANIFESTS: &str = "manifests";
 
 /// What others see of the pods: read by the server, written by the worker after every event.
 pub(crate) type View = Arc<RwLock<Arc<BTreeMap<String, Shown>>>>;
+
+/// All that others see of what the worker knows. Clones share one state.
+#[derive(Clone, Default)]
+pub(crate) struct Told {
+    pub(crate) view: View,
+    pub(crate) refusals: Refusals,
+    pub(crate) ready: daemon::Readiness,
+}
 
 /// One pod for the server.
 #[derive(Clone)]
@@ -51,8 +60,7 @@ pub(crate) struct Worker {
     store: Store,
     saved: BTreeMap<String, Saved>,
     epoch: Instant,
-    view: View,
-    ready: daemon::Readiness,
+    told: Told,
     manifests: HashMap<String, Arc<v1::Pod>>,
     /// By full name: wanted, but not begun.
     offered: HashMap<String, Arc<v1::Pod>>,
@@ -79,19 +87,17 @@ impl Worker {
         store: Store,
         saved: BTreeMap<String, Saved>,
         epoch: Instant,
-        view: View,
-        ready: daemon::Readiness,
+        told: Told,
     ) -> Self {
-        ready.waits_for(RUNTIME, "has not yet shown its pods");
-        ready.waits_for(MANIFESTS, "are not yet read");
+        told.ready.waits_for(RUNTIME, "has not yet shown its pods");
+        told.ready.waits_for(MANIFESTS, "are not yet read");
         Self {
             fleet: Fleet::new(settings),
             performer,
             store,
             saved,
             epoch,
-            view,
-            ready,
+            told,
             manifests: HashMap::new(),
             offered: HashMap::new(),
             orphans: HashMap::new(),
@@ -165,9 +171,15 @@ impl Worker {
     }
 
     fn source(&mut self, event: SourceEvent) {
-        if self.found.is_none() && !self.synced {
-            return self.early.push(event);
+        self.told.refusals.note(&event, Timestamp::now());
+        if let SourceEvent::Bad { file, error, .. } = &event {
+            tracing::error!(file = %file.display(), error = error.to_string(), "manifest refused");
         }
+        // What the runtime has decides what becomes of a pod.
+        if self.found.is_none() && !self.synced { self.early.push(event) } else { self.act(event) }
+    }
+
+    fn act(&mut self, event: SourceEvent) {
         let now = self.now();
         match event {
             SourceEvent::Set { file, pod } => {
@@ -187,9 +199,7 @@ impl Worker {
                 self.obey(commands);
                 self.touched(&uid);
             }
-            SourceEvent::Bad { file, error } => {
-                tracing::error!(file = %file.display(), error = error.to_string(), "manifest refused");
-            }
+            SourceEvent::Bad { .. } | SourceEvent::Dropped { .. } => {}
             SourceEvent::Synced => self.end_orphans(now),
         }
     }
@@ -221,7 +231,7 @@ impl Worker {
         if let Err(error) = self.performer.machine.on(move |machine| machine.sweep(&known)).await {
             tracing::warn!(error, "removing what is left of pods");
         }
-        self.ready.has(MANIFESTS);
+        self.told.ready.has(MANIFESTS);
     }
 
     fn report(&mut self, report: Report) {
@@ -236,9 +246,9 @@ impl Worker {
             Report::All(mut pods, at) => {
                 if self.found.is_none() && !self.synced {
                     self.found = Some(pods);
-                    self.ready.has(RUNTIME);
+                    self.told.ready.has(RUNTIME);
                     for event in std::mem::take(&mut self.early) {
-                        self.source(event);
+                        self.act(event);
                     }
                     return;
                 }
@@ -352,7 +362,7 @@ impl Worker {
             let manifest = Arc::clone(self.manifests.get(uid)?);
             Some(Shown { manifest, pod: Arc::new(pod.clone()) })
         });
-        let mut view = self.view.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut view = self.told.view.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let all = Arc::make_mut(&mut view);
         match shown {
             Some(shown) => drop(all.insert(uid.into(), shown)),

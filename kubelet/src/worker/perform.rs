@@ -9,7 +9,7 @@ use api_cri::v1 as cri;
 use api_k8s::v1;
 use tokio_util::sync::CancellationToken;
 
-use super::{hooks, machine};
+use super::{hooks, links, machine};
 use crate::core::{Effect, Event, Exit, Failure, Outcome, ProbeKind, Run, Started};
 use crate::cri::{Client, observe};
 use crate::images::{Images, Policy, said};
@@ -158,6 +158,7 @@ impl Performer {
         let created = limited(CALL, runtime.create_container(request)).await;
         let created = created.map_err(|status| fail("CreateContainerError", status.message().into()))?;
         let id = created.into_inner().container_id;
+        self.link_log(subject, container, &id, attempt).await;
         let mut run =
             Run { id: id.clone(), attempt, sandbox: sandbox.into(), image: reference, ..Run::default() };
         let request = cri::StartContainerRequest { container_id: id.clone() };
@@ -172,6 +173,24 @@ impl Performer {
             tracing::info!(uid = subject.uid, container = container.name, id, attempt, "started");
         }
         Ok(Started { run, failure })
+    }
+
+    /// Before the start, so that no kubelet that ends in between leaves a running container without its link.
+    async fn link_log(&self, subject: &Subject, container: &v1::Container, id: &str, attempt: u32) {
+        let log = subject.log_dir.join(&container.name).join(format!("{attempt}.log"));
+        let link = self.log_link(subject, &container.name, id);
+        // Readers of the log itself do not need it.
+        if let Err(error) = self.machine.on(move |_| links::make(&link, &log)).await {
+            tracing::warn!(uid = subject.uid, id, error, "linking a log");
+        }
+    }
+
+    fn log_link(&self, subject: &Subject, container: &str, id: &str) -> std::path::PathBuf {
+        let (namespace, pod) = subject
+            .manifest
+            .as_deref()
+            .map_or(("", ""), |pod| (translate::pod_namespace(pod), translate::pod_name(pod)));
+        self.node.log_link(namespace, pod, container, id)
     }
 
     async fn post_start(&self, subject: &Subject, index: usize, id: &str) -> Result<(), String> {
@@ -230,8 +249,9 @@ impl Performer {
         }
         let Some((_, container)) = subject.container(index) else { return };
         let (folder, uid) = (subject.log_dir.join(&container.name), subject.uid.clone());
-        let name = container.name.clone();
-        let removed = self.machine.on(move |machine| machine.remove_run(&folder, &uid, &name, attempt));
+        let (name, link) = (container.name.clone(), self.log_link(subject, &container.name, id));
+        let removed =
+            self.machine.on(move |machine| machine.remove_run(&folder, &link, &uid, &name, attempt));
         if let Err(error) = removed.await {
             tracing::warn!(uid = subject.uid, id, error, "removing the log of a dead container");
         }

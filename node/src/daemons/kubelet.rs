@@ -50,6 +50,9 @@ pub(crate) struct Flags {
     /// Where the CRI runtime writes the pods' logs
     #[arg(long, value_name = "DIR")]
     pod_logs_dir: Option<PathBuf>,
+    /// Where links to the containers' logs go
+    #[arg(long, value_name = "DIR")]
+    container_logs_dir: Option<PathBuf>,
     /// The node's name; the machine's by default
     #[arg(long, visible_alias = "hostname-override", value_name = "NAME")]
     node_name: Option<String>,
@@ -83,6 +86,7 @@ impl Flags {
             root_dir: layout.kubelet_root.clone(),
             pod_manifest_path: Some(layout.manifests.clone()),
             pod_logs_dir: layout.pod_logs.clone(),
+            container_logs_dir: layout.container_logs.clone(),
             listen_socket: layout.kubelet_socket(),
             cgroup_root: layout.cgroup_parent.clone(),
             ..Config::default()
@@ -94,6 +98,7 @@ impl Flags {
             root_dir,
             pod_manifest_path,
             pod_logs_dir,
+            container_logs_dir,
             node_name,
             node_ip,
             kubelet_socket,
@@ -104,6 +109,7 @@ impl Flags {
         set(&mut config.root_dir, root_dir);
         config.pod_manifest_path = pod_manifest_path.or(config.pod_manifest_path);
         set(&mut config.pod_logs_dir, pod_logs_dir);
+        set(&mut config.container_logs_dir, container_logs_dir);
         set(&mut config.node_name, node_name);
         set(&mut config.node_ips, (!node_ip.is_empty()).then_some(node_ip));
         set(&mut config.listen_socket, kubelet_socket);

@@ -14,6 +14,7 @@ fn told(events: Vec<SourceEvent>) -> Vec<String> {
             SourceEvent::Set { pod, .. } => format!("set {}", pod.metadata.name.unwrap()),
             SourceEvent::Gone { .. } => "gone".to_owned(),
             SourceEvent::Bad { file, .. } => format!("bad {}", file.file_name().unwrap().display()),
+            SourceEvent::Dropped { file } => format!("dropped {}", file.file_name().unwrap().display()),
             SourceEvent::Synced => "synced".to_owned(),
         })
         .collect()
@@ -27,7 +28,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::new(dir.path().to_owned(), "n".to_owned());
+        let folder = Folder::new(dir.path().to_owned(), "n".to_owned(), BTreeSet::new());
         Self { dir, folder }
     }
 
@@ -78,7 +79,9 @@ fn a_bad_file_leaves_its_pod_and_the_others_alone() {
     world.write("a.yaml", "{");
     assert_eq!(world.scan(), ["bad a.yaml"]);
     world.remove("a.yaml");
-    assert_eq!(world.scan(), ["gone"]);
+    assert_eq!(world.scan(), ["dropped a.yaml", "gone"]);
+    world.write("b.yaml", &manifest("b", "i"));
+    assert_eq!(world.scan(), ["set b-n"]);
 }
 
 #[test]
@@ -93,6 +96,55 @@ fn of_two_pods_of_one_name_the_first_stays_until_it_goes() {
     assert_eq!(error.to_string(), format!("pod default/x-n is already defined by {}", first.display()));
     world.remove("a.yaml");
     assert_eq!(world.scan(), ["gone", "set x-n"]);
+}
+
+#[test]
+fn at_the_start_the_pod_that_was_begun_goes_before_another_of_its_name() {
+    let mut world = World::new();
+    world.write("b.yaml", &manifest("x", "i"));
+    let events = world.folder.scan(Timestamp::UNIX_EPOCH).unwrap();
+    let [SourceEvent::Set { pod, .. }] = events.as_slice() else { panic!("{events:?}") };
+    let begun = BTreeSet::from([pod.metadata.uid.clone().unwrap()]);
+    world.write("a.yaml", &manifest("x", "j"));
+    world.write("c.yaml", &manifest("c", "i"));
+    world.folder = Folder::new(world.dir.path().to_owned(), "n".to_owned(), begun);
+    assert_eq!(world.scan(), ["set x-n", "bad a.yaml", "set c-n"]);
+    world.remove("b.yaml");
+    assert_eq!(world.scan(), ["gone", "set x-n"]);
+}
+
+#[test]
+fn what_is_no_file_is_said_once() {
+    let mut world = World::new();
+    let [fifo, link] = ["f.yaml", "l.yaml"].map(|name| world.dir.path().join(name));
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    let said: Vec<String> = world
+        .folder
+        .scan(Timestamp::UNIX_EPOCH)
+        .unwrap()
+        .into_iter()
+        .map(|event| match event {
+            SourceEvent::Bad { error, .. } => error.to_string(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(said, ["not a file but a FIFO", "not a file but a link to something that is not there"]);
+    assert!(world.scan().is_empty());
+    world.write("nowhere", &manifest("l", "i"));
+    assert_eq!(world.scan(), ["set l-n", "bad nowhere"]);
+    world.remove("f.yaml");
+    assert_eq!(world.scan(), ["dropped f.yaml"]);
+}
+
+#[test]
+fn a_link_whose_file_goes_ends_its_pod() {
+    let mut world = World::new();
+    world.write(".hidden", &manifest("l", "i"));
+    std::os::unix::fs::symlink(".hidden", world.dir.path().join("l.yaml")).unwrap();
+    assert_eq!(world.scan(), ["set l-n"]);
+    world.remove(".hidden");
+    assert_eq!(world.scan(), ["gone", "bad l.yaml"]);
 }
 
 #[test]
