@@ -11,16 +11,19 @@ pub(crate) mod install;
 pub(crate) mod logs;
 pub(crate) mod ps;
 pub(crate) mod pull;
+pub(crate) mod version;
 
 mod age;
 mod cri;
 mod kubelet;
+mod manifests;
 mod output;
 mod pod;
 mod progress;
 mod session;
 mod table;
 mod websocket;
+mod whom;
 
 use std::path::{Path, PathBuf};
 
@@ -59,6 +62,27 @@ pub(crate) struct Output {
     /// How the result is printed
     #[arg(short, long = "output", value_enum, value_name = "FORMAT", default_value = "table")]
     pub(crate) output: Format,
+}
+
+/// How a result that is no table is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Plain {
+    /// For people
+    #[default]
+    #[value(alias = "table")]
+    Text,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+/// `-o` of what is no table.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct PlainOutput {
+    /// How the result is printed
+    #[arg(short, long = "output", value_enum, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: Plain,
 }
 
 /// Runs a command's requests to their end.

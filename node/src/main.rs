@@ -18,6 +18,9 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::layout::Layout;
 
+/// The log's level when nothing is said of it.
+pub(crate) const LOG_LEVEL: &str = "info";
+
 /// EX_USAGE of sysexits.h.
 const USAGE: u8 = 64;
 
@@ -28,7 +31,7 @@ struct CommandLine {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 /// What every command takes.
@@ -41,7 +44,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) run_dir: Option<PathBuf>,
     /// A level (error, warn, info, debug, trace) or directives such as info,cri_shim=debug
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    #[arg(long, global = true, value_name = "LEVEL", default_value = LOG_LEVEL)]
     pub(crate) log_level: String,
     /// text or json
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
@@ -98,6 +101,8 @@ enum Command {
     Install(cli::install::Flags),
     /// Prints the completion script of a shell
     Completion(cli::completion::Flags),
+    /// Prints this program's version, and the daemon's
+    Version(cli::version::Flags),
 }
 
 impl Command {
@@ -171,11 +176,16 @@ fn main() -> ExitCode {
             };
         }
     };
-    if let Err(error) = line.command.takes(&line.global) {
+    let Some(command) = line.command else {
+        // clap's own words for it would list the hidden commands too.
+        eprintln!("{}", CommandLine::command().render_help());
+        return ExitCode::from(USAGE);
+    };
+    if let Err(error) = command.takes(&line.global) {
         eprintln!("orlop: {error}");
         return ExitCode::from(USAGE);
     }
-    let done = match line.command {
+    let done = match command {
         Command::Cri(flags) => daemons::cri::run(&line.global, &flags),
         Command::Kubelet(flags) => daemons::kubelet::run(&line.global, &flags),
         Command::Up(flags) => daemons::up::run(&line.global, &flags),
@@ -191,6 +201,7 @@ fn main() -> ExitCode {
         Command::Import(flags) => cli::import::run(&line.global, &flags),
         Command::Doctor(flags) => cli::doctor::run(&line.global, &flags),
         Command::Install(flags) => cli::install::run(&line.global, &flags),
+        Command::Version(flags) => cli::version::run(&line.global, &flags),
         Command::Completion(flags) => cli::completion::run(CommandLine::command(), &flags),
     };
     done.unwrap_or_else(|error| {

@@ -4,19 +4,17 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::block_on;
 use super::kubelet::Kubelet;
 use super::session::{self, Wanted};
-use super::{block_on, pod};
+use super::whom::OfContainer;
 use crate::{Error, Global};
 
 /// To what.
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
-    /// The pod: NAME or NAMESPACE/NAME
-    pod: String,
-    /// The container; without it the first one
-    #[arg(short, long, value_name = "NAME")]
-    container: Option<String>,
+    #[command(flatten)]
+    of: OfContainer,
     /// Passes standard input on, when the container was made with stdin: true
     #[arg(short = 'i', long)]
     stdin: bool,
@@ -26,21 +24,17 @@ pub(crate) struct Flags {
 pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
     let kubelet = Kubelet::new(global)?;
     block_on(async {
-        let pods = kubelet.pods().await?;
-        let pod = pod::find(&pods, &flags.pod)?;
-        let (container, note) = pod.container(flags.container.as_deref())?;
-        if let Some(note) = note {
-            eprintln!("orlop: {note}");
-        }
-        if flags.stdin && !container.stdin {
-            let text =
-                format!("container {} was made without stdin: true and reads no input", container.name);
+        let chosen = flags.of.choose(&kubelet).await?;
+        if flags.stdin && !chosen.stdin {
+            let name = &chosen.path[2];
+            let text = format!("container {name} was made without stdin: true and reads no input");
             return Err(Error::Failed(text));
         }
-        let wanted = Wanted { stdin: flags.stdin, tty: container.tty && flags.stdin };
-        let wanted =
-            if wanted.tty { Wanted::new(true, true) } else { Wanted { tty: container.tty, ..wanted } };
-        let path = [&*pod.metadata.namespace, &*pod.metadata.name, &*container.name];
-        session::run(&kubelet, &session::target("attach", path, &[], wanted), wanted).await
+        let wanted = if chosen.tty && flags.stdin {
+            Wanted::new(true, true)
+        } else {
+            Wanted { stdin: flags.stdin, tty: chosen.tty }
+        };
+        session::run(&kubelet, &session::target("attach", &chosen.path, &[], wanted), wanted).await
     })
 }

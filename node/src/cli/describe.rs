@@ -8,32 +8,49 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::kubelet::{self, Kubelet};
+use super::manifests::Refusal;
 use super::pod::{Container, ContainerStatus, Pod, State};
 use super::table::Table;
-use super::{Output, age, block_on, output, pod};
+use super::whom::OfPod;
+use super::{PlainOutput, age, block_on, output};
 use crate::{Error, Global};
 
 /// Which pod.
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
-    /// The pod: NAME or NAMESPACE/NAME
-    pod: String,
     #[command(flatten)]
-    output: Output,
+    of: OfPod,
+    #[command(flatten)]
+    output: PlainOutput,
 }
 
-/// Prints all that the kubelet knows of a pod; as JSON or YAML, the Pod itself.
+/// Prints all that the kubelet knows of a pod; as JSON or YAML, the Pod itself. Of a manifest that gives no pod: why.
 pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
     let kubelet = Kubelet::new(global)?;
-    let json = block_on(kubelet.pods_json())?;
+    let (json, refused) = block_on(async { Ok((kubelet.pods_json().await?, kubelet.refused().await?)) })?;
+    let now = Timestamp::now();
     let pods = kubelet::parse(&json)?;
-    let pod = pod::find(&pods, &flags.pod)?;
+    let pod = match flags.of.find(&pods) {
+        Ok(pod) => pod,
+        Err(error) => {
+            let is = |refusal: &&Refusal| refusal.is(flags.of.namespace.as_deref(), &flags.of.pod);
+            let refusal = refused.iter().find(is).ok_or(error)?;
+            output::plain(flags.output, refusal, || refused_text(refusal, now))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let list: Value = serde_json::from_slice(&json).map_err(|error| Error::failed(&error))?;
     let whole = list["items"].as_array().into_iter().flatten().find(|item| {
         item["metadata"]["name"] == pod.metadata.name
             && item["metadata"]["namespace"] == pod.metadata.namespace
     });
-    output::show(flags.output.output, &whole.unwrap_or(&Value::Null), |_| text(pod, Timestamp::now()))?;
+    output::plain(flags.output, &whole.unwrap_or(&Value::Null), || {
+        let mut text = text(pod, now);
+        for refusal in refused.iter().filter(|refusal| pod.is_of(refusal.pod.as_deref())) {
+            let _ = writeln!(text, "Manifest:\n  {}\n  the pod runs on as it was before", refusal.line());
+        }
+        text
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -50,6 +67,26 @@ fn field(text: &mut String, indent: usize, name: &str, value: &str) {
     }
 }
 
+fn refused_text(refusal: &Refusal, now: Timestamp) -> String {
+    let mut text = String::new();
+    field(&mut text, 0, "Name", refusal.pod.as_deref().unwrap_or("not known"));
+    field(&mut text, 0, "Manifest", &refusal.file);
+    field(&mut text, 0, "Status", "Refused");
+    field(&mut text, 0, "Since", &format!("{} ({} ago)", refusal.since, age::since(&refusal.since, now)));
+    field(&mut text, 0, "Message", &refusal.message);
+    text
+}
+
+/// What the CRI says, without gRPC's words for it, which are no news for people.
+fn plain(message: &str) -> String {
+    let mut text = message.trim_end().to_owned();
+    while let Some(start) = text.find("rpc error: code = ") {
+        let Some(length) = text[start..].find(" desc = ") else { break };
+        text.replace_range(start..start + length + " desc = ".len(), "");
+    }
+    text
+}
+
 fn text(pod: &Pod, now: Timestamp) -> String {
     let mut text = String::new();
     let status = &pod.status;
@@ -59,7 +96,7 @@ fn text(pod: &Pod, now: Timestamp) -> String {
     field(&mut text, 0, "Node", &pod.spec.node_name);
     field(&mut text, 0, "Status", &pod.summary());
     field(&mut text, 0, "Phase", &status.phase);
-    field(&mut text, 0, "Message", &status.message);
+    field(&mut text, 0, "Message", &plain(&status.message));
     field(&mut text, 0, "Pod address", &status.pod_ip);
     field(&mut text, 0, "Host address", &status.host_ip);
     field(&mut text, 0, "QoS class", &status.qos_class);
@@ -129,9 +166,9 @@ fn describe_state(text: &mut String, name: &str, state: &State, now: Timestamp) 
         field(text, 6, "Exit code", &end.exit_code.to_string());
         field(text, 6, "Started", &end.started_at);
         field(text, 6, "Finished", &end.finished_at);
-        field(text, 6, "Message", end.message.trim_end());
+        field(text, 6, "Message", &plain(&end.message));
     } else if let Some(waiting) = &state.waiting {
-        field(text, 6, "Message", &waiting.message);
+        field(text, 6, "Message", &plain(&waiting.message));
     }
 }
 
@@ -140,6 +177,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn grpcs_words_are_left_out() {
+        let message = "Back-off pulling image \"x\": ErrImagePull: rpc error: code = Unknown desc = rpc error: code = NotFound desc = no such image\n";
+        assert_eq!(plain(message), "Back-off pulling image \"x\": ErrImagePull: no such image");
+        assert_eq!(plain("rpc error: code = "), "rpc error: code =");
+    }
 
     #[test]
     fn a_crashing_container_shows_its_state_and_its_last_end() {

@@ -4,22 +4,20 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::block_on;
 use super::kubelet::Kubelet;
 use super::session::{self, Wanted};
-use super::{block_on, pod};
+use super::whom::OfContainer;
 use crate::{Error, Global};
 
 /// What to run, and where.
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
-    /// The pod: NAME or NAMESPACE/NAME
-    pod: String,
+    #[command(flatten)]
+    of: OfContainer,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
-    /// The container; without it the first one
-    #[arg(short, long, value_name = "NAME")]
-    container: Option<String>,
     /// Passes standard input on
     #[arg(short = 'i', long)]
     stdin: bool,
@@ -32,14 +30,8 @@ pub(crate) struct Flags {
 pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
     let kubelet = Kubelet::new(global)?;
     block_on(async {
-        let pods = kubelet.pods().await?;
-        let pod = pod::find(&pods, &flags.pod)?;
-        let (container, note) = pod.container(flags.container.as_deref())?;
-        if let Some(note) = note {
-            eprintln!("orlop: {note}");
-        }
+        let chosen = flags.of.choose(&kubelet).await?;
         let wanted = Wanted::new(flags.stdin, flags.tty);
-        let path = [&*pod.metadata.namespace, &*pod.metadata.name, &*container.name];
-        session::run(&kubelet, &session::target("exec", path, &flags.command, wanted), wanted).await
+        session::run(&kubelet, &session::target("exec", &chosen.path, &flags.command, wanted), wanted).await
     })
 }

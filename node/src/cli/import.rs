@@ -8,7 +8,7 @@ use api_cri::images::images_client::ImagesClient;
 use clap::Args;
 
 use super::cri::{connect, refused};
-use super::{Output, block_on, progress};
+use super::{PlainOutput, block_on, progress};
 use crate::{Error, Global};
 
 /// What to import.
@@ -21,7 +21,7 @@ pub(crate) struct Flags {
     #[arg(long = "name", value_name = "IMAGE")]
     names: Vec<String>,
     #[command(flatten)]
-    output: Output,
+    output: PlainOutput,
 }
 
 /// Imports an image from files, shows how far it is, and prints its id.
@@ -35,5 +35,5 @@ pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
         let request = ImportRequest { path, names: flags.names.clone() };
         progress::follow(client.import(request).await.map_err(refused)?.into_inner()).await
     })?;
-    progress::show(flags.output.output, done)
+    progress::show(flags.output, done)
 }

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::output;
+use serde::Serialize;
+
+use super::{PlainOutput, output, socket_path};
 use crate::layout::Layout;
 use crate::{Error, Global};
 
@@ -24,6 +26,8 @@ pub(crate) struct Flags {
     /// The folder of the unit
     #[arg(long, value_name = "DIR", default_value = "/etc/systemd/system")]
     unit_dir: PathBuf,
+    #[command(flatten)]
+    output: PlainOutput,
 }
 
 const UNIT: &str = "orlop.service";
@@ -32,17 +36,45 @@ const UNIT: &str = "orlop.service";
 fn quoted(path: &Path) -> Result<String, Error> {
     let text = path.to_str().filter(|text| !text.contains(['\n', '\0']));
     let text = text.ok_or_else(|| Error::Usage(format!("{} cannot stand in a unit", path.display())))?;
+    Ok(word(text))
+}
+
+fn word(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
-    Ok(if escaped.contains([' ', '\t', '\'', '"', '\\']) { format!("\"{escaped}\"") } else { escaped })
+    if escaped.contains([' ', '\t', '\'', '"', '\\']) { format!("\"{escaped}\"") } else { escaped }
+}
+
+/// The daemon's command line: what this command was told of the instance and of the log, said to the daemon.
+fn command(exe: &Path, global: &Global) -> Result<String, Error> {
+    let failed = |error: io::Error| Error::failed(&error);
+    let mut command = format!("{} up", quoted(exe)?);
+    if let Some(data_dir) = &global.data_dir {
+        let _ = write!(command, " --data-dir {}", quoted(&std::path::absolute(data_dir).map_err(failed)?)?);
+    }
+    if let Some(run_dir) = &global.run_dir {
+        let _ = write!(command, " --run-dir {}", quoted(&std::path::absolute(run_dir).map_err(failed)?)?);
+    }
+    for (flag, socket) in [
+        ("--listen", &global.endpoints.cri_endpoint),
+        ("--kubelet-socket", &global.endpoints.kubelet_endpoint),
+    ] {
+        if let Some(socket) = socket {
+            let socket = std::path::absolute(socket_path(socket)).map_err(failed)?;
+            let _ = write!(command, " {flag} {}", quoted(&socket)?);
+        }
+    }
+    if global.log_level != crate::LOG_LEVEL {
+        let _ = write!(command, " --log-level {}", word(&global.log_level));
+    }
+    if global.log_format == daemon::LogFormat::Json {
+        command.push_str(" --log-format json");
+    }
+    Ok(command)
 }
 
 /// The unit: what it delegates and whom it kills are what lets pods outlive the daemon.
-fn unit(exe: &Path, data_dir: Option<&Path>) -> Result<String, Error> {
-    let mut command = format!("{} up", quoted(exe)?);
-    if let Some(data_dir) = data_dir {
-        let _ = write!(command, " --data-dir {}", quoted(data_dir)?);
-    }
-    Ok(format!(
+fn unit(command: &str) -> String {
+    format!(
         "\
 [Unit]
 Description=Orlop: runs the pods of a folder of manifests
@@ -53,6 +85,8 @@ After=network-online.target
 ExecStart={command}
 Restart=always
 RestartSec=1
+# A wrong flag or configuration file is as wrong a second later.
+RestartPreventExitStatus=64
 # The cgroups below the unit's own are ours.
 Delegate=yes
 # Pods and their monitors outlive the daemon: only its own process is ended.
@@ -65,7 +99,7 @@ LimitCORE=infinity
 [Install]
 WantedBy=multi-user.target
 "
-    ))
+    )
 }
 
 /// The folders that a person puts files into, or that must be there before the daemon is.
@@ -78,6 +112,7 @@ fn folders(layout: &Layout) -> Vec<(PathBuf, u32)> {
         (layout.root.clone(), 0o700),
         (layout.kubelet_root.clone(), 0o700),
         (layout.pod_logs.clone(), 0o755),
+        (layout.container_logs.clone(), 0o755),
     ]
 }
 
@@ -103,45 +138,74 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
     Error::Failed(format!("{what} {}: {error}", path.display()))
 }
 
+/// `-o json`: what was done, or would be.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    dry_run: bool,
+    unit: PathBuf,
+    /// The unit's text.
+    content: String,
+    /// It was not there, or said something else.
+    written: bool,
+    /// Those that were not there.
+    folders: Vec<PathBuf>,
+}
+
+impl Done {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if self.dry_run {
+            for folder in &self.folders {
+                let _ = writeln!(text, "# folder {}", folder.display());
+            }
+            let _ = write!(text, "# file {}\n{}", self.unit.display(), self.content);
+            return text;
+        }
+        for folder in &self.folders {
+            let _ = writeln!(text, "made {}", folder.display());
+        }
+        let unit = self.unit.display();
+        let _ = if self.written {
+            writeln!(text, "wrote {unit}")
+        } else {
+            writeln!(text, "{unit} is as it should be")
+        };
+        let _ = writeln!(text, "start it with: systemctl daemon-reload && systemctl enable --now {UNIT}");
+        text
+    }
+}
+
 /// Writes the systemd unit and makes the folders. Starts nothing.
 pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
     let exe = std::env::current_exe().map_err(|error| Error::failed(&error))?;
-    let data_dir = global.data_dir.as_ref().map(std::path::absolute).transpose();
-    let data_dir = data_dir.map_err(|error| Error::failed(&error))?;
     let layout = global.layout().map_err(|error| Error::failed(&error))?;
-    let (path, wanted) = (flags.unit_dir.join(UNIT), unit(&exe, data_dir.as_deref())?);
-    if flags.dry_run {
-        let mut text = String::new();
-        for (folder, mode) in folders(&layout) {
-            let _ = writeln!(text, "# folder {} (mode {mode:04o})", folder.display());
-        }
-        let _ = write!(text, "# file {}\n{wanted}", path.display());
-        output::print(&text)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let present = match std::fs::read_to_string(&path) {
+    let (unit, content) = (flags.unit_dir.join(UNIT), unit(&command(&exe, global)?));
+    let present = match std::fs::read_to_string(&unit) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed("reading", &path, &error)),
+        Err(error) => return Err(failed("reading", &unit, &error)),
     };
-    let action = decide(present.as_deref(), &wanted, flags.force, &path)?;
-    let mut text = String::new();
-    for (folder, mode) in folders(&layout) {
-        if folder.is_dir() {
-            continue;
+    // What a run without --dry-run would refuse is shown all the same.
+    let action = decide(present.as_deref(), &content, flags.force || flags.dry_run, &unit)?;
+    let missing = || folders(&layout).into_iter().filter(|(folder, _)| !folder.is_dir());
+    let done = Done {
+        dry_run: flags.dry_run,
+        written: action == Action::Write,
+        folders: missing().map(|(folder, _)| folder).collect(),
+        unit,
+        content,
+    };
+    if !flags.dry_run {
+        for (folder, mode) in missing() {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(&folder);
+            made.map_err(|error| failed("making", &folder, &error))?;
         }
-        let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(&folder);
-        made.map_err(|error| failed("making", &folder, &error))?;
-        let _ = writeln!(text, "made {}", folder.display());
+        if action == Action::Write {
+            write(&done.unit, &done.content)?;
+        }
     }
-    if action == Action::Write {
-        write(&path, &wanted)?;
-        let _ = writeln!(text, "wrote {}", path.display());
-    } else {
-        let _ = writeln!(text, "{} is as it should be", path.display());
-    }
-    let _ = writeln!(text, "start it with: systemctl daemon-reload && systemctl enable --now {UNIT}");
-    output::print(&text)?;
+    output::plain(flags.output, &done, || done.text())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -165,18 +229,39 @@ mod tests {
 
     #[test]
     fn the_unit_lets_pods_outlive_the_daemon() {
-        let text = unit(Path::new("/usr/local/bin/orlop"), None).unwrap();
-        for line in
-            ["ExecStart=/usr/local/bin/orlop up", "Delegate=yes", "KillMode=process", "Restart=always"]
-        {
+        let text = unit("/usr/local/bin/orlop up");
+        for line in [
+            "ExecStart=/usr/local/bin/orlop up",
+            "Delegate=yes",
+            "KillMode=process",
+            "Restart=always",
+            "RestartPreventExitStatus=64",
+        ] {
             assert!(text.lines().any(|present| present == line), "{line} in {text}");
         }
     }
 
     #[test]
-    fn a_data_folder_is_passed_on_and_quoted_for_systemd() {
-        let text = unit(Path::new("/opt/orlop"), Some(Path::new("/srv/my pods/100%"))).unwrap();
-        assert!(text.contains("ExecStart=/opt/orlop up --data-dir \"/srv/my pods/100%%\"\n"), "{text}");
+    fn the_daemon_is_told_what_this_command_was_told_quoted_for_systemd() {
+        let command = |global: &Global| command(Path::new("/opt/orlop"), global).unwrap();
+        let mut global = Global {
+            data_dir: None,
+            run_dir: None,
+            log_level: "info".into(),
+            log_format: daemon::LogFormat::Text,
+            endpoints: super::super::Endpoints::default(),
+        };
+        assert_eq!(command(&global), "/opt/orlop up");
+        global.data_dir = Some("/srv/my pods/100%".into());
+        assert_eq!(command(&global), "/opt/orlop up --data-dir \"/srv/my pods/100%%\"");
+        global.data_dir = None;
+        global.endpoints.cri_endpoint = Some("unix:///run/c.sock".into());
+        global.endpoints.kubelet_endpoint = Some("/run/k.sock".into());
+        (global.log_level, global.log_format) = ("info,cri_shim=debug".into(), daemon::LogFormat::Json);
+        assert_eq!(
+            command(&global),
+            "/opt/orlop up --listen /run/c.sock --kubelet-socket /run/k.sock --log-level info,cri_shim=debug --log-format json"
+        );
     }
 
     #[test]

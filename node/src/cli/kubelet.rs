@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
 use super::cannot_connect;
+use super::manifests::{Manifests, Refusal};
 use super::pod::{Pod, PodList};
 use crate::{Error, Global};
 
@@ -36,8 +37,7 @@ impl Kubelet {
         connected.map_err(|error| cannot_connect("kubelet", &self.socket, "--kubelet-endpoint", &error))
     }
 
-    /// The body of a successful GET.
-    pub(super) async fn get(&self, target: &str) -> Result<Incoming, Error> {
+    async fn request(&self, target: &str) -> Result<http::Response<Incoming>, Error> {
         let stream = self.connect().await?;
         let (mut requests, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| Error::failed(&error))?;
@@ -47,7 +47,12 @@ impl Kubelet {
             .header("host", "kubelet")
             .body(Empty::<Bytes>::new())
             .map_err(|error| Error::failed(&error))?;
-        let answer = requests.send_request(request).await.map_err(|error| Error::failed(&error))?;
+        requests.send_request(request).await.map_err(|error| Error::failed(&error))
+    }
+
+    /// The body of a successful GET.
+    pub(super) async fn get(&self, target: &str) -> Result<Incoming, Error> {
+        let answer = self.request(target).await?;
         if answer.status().is_success() {
             return Ok(answer.into_body());
         }
@@ -55,6 +60,18 @@ impl Kubelet {
         let text = http_body_util::Limited::new(answer.into_body(), LONGEST_REFUSAL).collect().await;
         let text = text.map(|body| body.to_bytes()).unwrap_or_default();
         Err(refusal(status, &text))
+    }
+
+    /// The manifests that it refuses. A foreign kubelet tells of none.
+    pub(super) async fn refused(&self) -> Result<Vec<Refusal>, Error> {
+        let answer = self.request("/manifests").await?;
+        if answer.status() == http::StatusCode::NOT_FOUND {
+            return Ok(Vec::new());
+        }
+        let body = answer.into_body().collect().await.map_err(|error| Error::failed(&error))?.to_bytes();
+        let manifests: Manifests = serde_json::from_slice(&body)
+            .map_err(|error| Error::Failed(format!("the kubelet's list of manifests: {error}")))?;
+        Ok(manifests.refused)
     }
 
     /// Everything it says of its pods, as it says it.

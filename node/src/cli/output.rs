@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
-use super::Format;
+use super::{Format, Plain, PlainOutput};
 use crate::Error;
 
 /// Prints text. A reader that left early, such as `head`, is no failure.
@@ -19,6 +19,20 @@ pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+/// Prints a value as JSON or YAML, or else the text that `text` makes of it.
+pub(super) fn plain<T: Serialize>(
+    format: PlainOutput,
+    value: &T,
+    text: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    let format = match format.output {
+        Plain::Text => Format::Table,
+        Plain::Json => Format::Json,
+        Plain::Yaml => Format::Yaml,
+    };
+    show(format, value, |_| text())
 }
 
 /// Prints a value as JSON or YAML, or else the table that `table` makes of it.

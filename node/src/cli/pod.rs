@@ -152,6 +152,12 @@ impl Pod {
         format!("{}/{}", self.metadata.namespace, self.metadata.name)
     }
 
+    /// Whether a manifest's `NAMESPACE/NAME` is this pod's, with or without the node's name behind it.
+    pub(super) fn is_of(&self, manifest: Option<&str>) -> bool {
+        let own = self.full_name();
+        manifest.is_some_and(|name| own == name || own == format!("{name}-{}", self.spec.node_name))
+    }
+
     /// Since when it is there.
     pub(super) fn since(&self) -> &str {
         let times = [&self.metadata.creation_timestamp, &self.status.start_time];
@@ -238,8 +244,10 @@ impl Pod {
         let first = self.spec.containers.first();
         let first =
             first.ok_or_else(|| Error::Failed(format!("pod {} has no containers", self.full_name())))?;
-        let note =
-            (self.containers().count() > 1).then(|| format!("container {} of {}", first.name, names()));
+        let others = self.containers().map(|container| container.name.as_str());
+        let others: Vec<_> = others.filter(|name| *name != first.name).collect();
+        let note = (!others.is_empty())
+            .then(|| format!("no -c given: using container {} (others: {})", first.name, others.join(", ")));
         Ok((first, note))
     }
 }
@@ -248,12 +256,18 @@ impl Pod {
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 /// The pod that a person means by `NAME` or `NAMESPACE/NAME`. A static pod's name may be given as its manifest
-/// has it, without the node's name that the kubelet appends.
-pub(super) fn find<'a>(pods: &'a [Pod], wanted: &str) -> Result<&'a Pod, Error> {
-    let (namespace, name) = match wanted.split_once('/') {
-        Some((namespace, name)) => (Some(namespace), name),
-        None => (None, wanted),
+/// has it, without the node's name that the kubelet appends. A namespace may be given beside the name too.
+pub(super) fn find<'a>(pods: &'a [Pod], beside: Option<&str>, wanted: &str) -> Result<&'a Pod, Error> {
+    let (namespace, name) = match (wanted.split_once('/'), beside) {
+        (Some((namespace, _)), Some(other)) if namespace != other => {
+            return Err(Error::Usage(format!("{wanted} is not in namespace {other}")));
+        }
+        (Some((namespace, name)), _) => (Some(namespace), name),
+        (None, beside) => (beside, wanted),
     };
+    if name.is_empty() {
+        return Err(Error::Usage(format!("{wanted:?} names no pod")));
+    }
     let here =
         || pods.iter().filter(|pod| namespace.is_none_or(|namespace| pod.metadata.namespace == namespace));
     let exact: Vec<&Pod> = here().filter(|pod| pod.metadata.name == name).collect();

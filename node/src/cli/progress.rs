@@ -10,7 +10,7 @@ use tonic::Streaming;
 
 use super::cri::refused;
 use super::images::bytes;
-use super::{Format, output};
+use super::{PlainOutput, output};
 use crate::Error;
 
 /// Shows a stream of progress until its end.
@@ -75,9 +75,9 @@ struct Image {
 }
 
 /// Prints the image that came of it.
-pub(super) fn show(format: Format, done: Done) -> Result<ExitCode, Error> {
+pub(super) fn show(format: PlainOutput, done: Done) -> Result<ExitCode, Error> {
     let image = Image { id: done.id, names: done.names };
-    output::show(format, &image, |_| match image.names.as_slice() {
+    output::plain(format, &image, || match image.names.as_slice() {
         [] => format!("{}\n", image.id),
         names => names.iter().map(|name| format!("{name} {}\n", image.id)).collect(),
     })?;

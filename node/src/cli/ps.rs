@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -16,7 +17,11 @@ use crate::{Error, Global};
 #[derive(Args, Debug)]
 pub(crate) struct Flags {
     /// Only this pod: NAME or NAMESPACE/NAME
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pod: Option<String>,
+    /// Only pods of this namespace
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
     /// Leaves the containers out
     #[arg(long)]
     pods_only: bool,
@@ -131,15 +136,26 @@ fn or_dash(text: &str) -> String {
     if text.is_empty() { "-".into() } else { text.into() }
 }
 
-/// Lists pods and their containers.
+/// Lists pods and their containers; and on standard error the manifests that give none.
 pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
     let kubelet = Kubelet::new(global)?;
-    let pods = block_on(kubelet.pods())?;
+    let (pods, mut refused) = block_on(async { Ok((kubelet.pods().await?, kubelet.refused().await?)) })?;
+    let namespace = flags.namespace.as_deref();
+    let here = |pod: &&Pod| namespace.is_none_or(|namespace| pod.metadata.namespace == namespace);
     let rows: Vec<Row> = match &flags.pod {
-        Some(name) => vec![Row::new(pod::find(&pods, name)?)],
-        None => pods.iter().map(Row::new).collect(),
+        Some(name) => {
+            refused.retain(|refusal| refusal.is(namespace, name));
+            match pod::find(&pods, namespace, name) {
+                Err(_) if !refused.is_empty() => Vec::new(),
+                found => vec![Row::new(found?)],
+            }
+        }
+        None => pods.iter().filter(here).map(Row::new).collect(),
     };
     output::show(flags.output.output, &rows, |wide| table(&rows, flags.pods_only, wide, Timestamp::now()))?;
+    for refusal in &refused {
+        eprintln!("orlop: {}", refusal.line());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

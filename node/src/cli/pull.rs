@@ -7,7 +7,7 @@ use api_cri::images::images_client::ImagesClient;
 use clap::Args;
 
 use super::cri::{connect, refused};
-use super::{Output, block_on, progress};
+use super::{PlainOutput, block_on, progress};
 use crate::{Error, Global};
 
 /// What to pull.
@@ -16,7 +16,7 @@ pub(crate) struct Flags {
     /// The image, such as nginx, docker.io/library/nginx:1.27 or HOST/NAME@sha256:DIGEST
     image: String,
     #[command(flatten)]
-    output: Output,
+    output: PlainOutput,
 }
 
 /// Fetches an image from its registry, shows how far it is, and prints its id.
@@ -26,5 +26,5 @@ pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
         let request = PullRequest { reference: flags.image.clone() };
         progress::follow(client.pull(request).await.map_err(refused)?.into_inner()).await
     })?;
-    progress::show(flags.output.output, done)
+    progress::show(flags.output, done)
 }

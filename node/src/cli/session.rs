@@ -49,8 +49,8 @@ impl Wanted {
 }
 
 /// The path and query of a session.
-pub(super) fn target(verb: &str, path: [&str; 3], command: &[String], wanted: Wanted) -> String {
-    let [namespace, pod, container] = path.map(encode);
+pub(super) fn target(verb: &str, path: &[String; 3], command: &[String], wanted: Wanted) -> String {
+    let [namespace, pod, container] = path.each_ref().map(|name| encode(name));
     let command: String = command.iter().map(|argument| format!("&command={}", encode(argument))).collect();
     format!("/{verb}/{namespace}/{pod}/{container}?{}{command}", wanted.query())
 }
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn the_target_carries_path_streams_and_command() {
         let command = ["sh".to_owned(), "-c".to_owned(), "echo a&b".to_owned()];
-        let path = ["default", "web-node1", "main"];
+        let path = &["default", "web-node1", "main"].map(String::from);
         assert_eq!(
             target("exec", path, &command, Wanted { stdin: false, tty: false }),
             "/exec/default/web-node1/main?output=1&error=1&command=sh&command=-c&command=echo%20a%26b"

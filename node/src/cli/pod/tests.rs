@@ -21,24 +21,35 @@ fn a_pod_is_found_by_its_name_its_manifests_name_and_its_namespace() {
         ("default/web", "default/web-node1"),
         ("other/db", "other/db"),
     ] {
-        assert_eq!(find(&pods, wanted).unwrap().full_name(), expected, "{wanted}");
+        assert_eq!(find(&pods, None, wanted).unwrap().full_name(), expected, "{wanted}");
     }
 }
 
 #[test]
 fn an_exact_name_goes_before_a_manifests_name() {
     let pods = [named("default", "web-node1"), named("default", "web")];
-    assert_eq!(find(&pods, "web").unwrap().full_name(), "default/web");
+    assert_eq!(find(&pods, None, "web").unwrap().full_name(), "default/web");
 }
 
 #[test]
 fn an_unknown_or_ambiguous_name_lists_what_is_there() {
     let pods = [named("default", "db"), named("other", "db")];
-    let error = find(&pods, "db").unwrap_err().to_string();
+    let error = find(&pods, None, "db").unwrap_err().to_string();
     assert_eq!(error, "db may be any of default/db, other/db; say which by NAMESPACE/POD");
-    let error = find(&pods, "web").unwrap_err().to_string();
+    let error = find(&pods, None, "web").unwrap_err().to_string();
     assert_eq!(error, "no pod web; there are default/db, other/db");
-    assert_eq!(find(&[], "web").unwrap_err().to_string(), "no pod web: there are no pods");
+    assert_eq!(find(&[], None, "web").unwrap_err().to_string(), "no pod web: there are no pods");
+    for nothing in ["", "default/"] {
+        assert_eq!(find(&pods, None, nothing).unwrap_err().to_string(), format!("{nothing:?} names no pod"));
+    }
+}
+
+#[test]
+fn a_namespace_may_stand_beside_the_name() {
+    let pods = [named("default", "db"), named("other", "db")];
+    assert_eq!(find(&pods, Some("other"), "db").unwrap().full_name(), "other/db");
+    assert_eq!(find(&pods, Some("other"), "other/db").unwrap().full_name(), "other/db");
+    assert!(matches!(find(&pods, Some("default"), "other/db"), Err(Error::Usage(_))));
 }
 
 #[test]
@@ -46,7 +57,10 @@ fn a_container_is_chosen_and_the_choice_is_told() {
     let spec = json!({"initContainers": [{"name": "i"}], "containers": [{"name": "a"}, {"name": "b"}]});
     let two = pod(json!({"metadata": {"namespace": "n", "name": "p"}, "spec": spec}));
     let (container, note) = two.container(None).unwrap();
-    assert_eq!((container.name.as_str(), note.as_deref()), ("a", Some("container a of i, a, b")));
+    assert_eq!(
+        (container.name.as_str(), note.as_deref()),
+        ("a", Some("no -c given: using container a (others: i, b)"))
+    );
     assert_eq!(two.container(Some("i")).unwrap().0.name, "i");
     let error = two.container(Some("x")).unwrap_err().to_string();
     assert_eq!(error, "pod n/p has no container x, but i, a, b");
