@@ -17,6 +17,7 @@ use tempfile::TempDir;
 static TESTS: &[Test] = &[
     Test { name: "doctor_finds_this_machine_able", run: doctor_finds_this_machine_able },
     Test { name: "wrong_flags_exit_with_64", run: wrong_flags_exit_with_64 },
+    Test { name: "nothing_asked_shows_what_there_is", run: nothing_asked_shows_what_there_is },
     Test {
         name: "a_missing_daemon_is_named_with_its_socket",
         run: a_missing_daemon_is_named_with_its_socket,
@@ -69,7 +70,18 @@ fn doctor_finds_this_machine_able() -> TestResult {
 }
 
 fn wrong_flags_exit_with_64() -> TestResult {
-    for arguments in [&["ps", "--nope"][..], &["pull"], &["exec", "pod"], &["frob"], &["ps", "-o", "xml"]] {
+    for arguments in [
+        &["ps", "--nope"][..],
+        &["pull"],
+        &["exec", "pod"],
+        &["frob"],
+        &["ps", "-o", "xml"],
+        &["describe", "pod", "-o", "wide"],
+        &["pull", "image", "-o", "wide"],
+        &["import", "folder", "-o", "wide"],
+        &["describe", ""],
+        &["logs", "pod", "--since", "soon"],
+    ] {
         let output = orlop(arguments)?;
         let said = text(&output.stderr);
         check(output.status.code() == Some(64) && !said.is_empty(), || {
@@ -77,6 +89,24 @@ fn wrong_flags_exit_with_64() -> TestResult {
         })?;
     }
     Ok(())
+}
+
+fn nothing_asked_shows_what_there_is() -> TestResult {
+    for environment in [None, Some("/tmp")] {
+        let mut command = Command::new(bin("orlop"));
+        command.env_remove("ORLOP_DATA_DIR").stdin(Stdio::null());
+        if let Some(folder) = environment {
+            command.env("ORLOP_DATA_DIR", folder);
+        }
+        let output = command.output()?;
+        let said = text(&[output.stdout, output.stderr].concat());
+        let listed = said.contains("describe") && !said.contains("unpack");
+        check(output.status.code() == Some(64) && listed, || format!("{}: {said}", output.status))?;
+    }
+    let version = succeeds(&orlop(["version"])?)?;
+    check(version == format!("orlop {}\n", env!("CARGO_PKG_VERSION")), || version.clone())?;
+    let version = json(&orlop(["version", "-o", "json"])?)?;
+    check(version["orlop"] == env!("CARGO_PKG_VERSION"), || format!("{version:#}"))
 }
 
 fn a_missing_daemon_is_named_with_its_socket() -> TestResult {
@@ -111,6 +141,12 @@ fn install_writes_its_unit_and_no_other() -> TestResult {
     let written = fs::read_to_string(&unit)?;
     check(shown.contains(&written), || format!("shown:\n{shown}\nwritten:\n{written}"))?;
     check(data.join("manifests").is_dir(), || "the manifests' folder is missing".into())?;
+    check(written.lines().any(|line| line == "RestartPreventExitStatus=64"), || written.clone())?;
+    let done = json(&install(&["-o", "json", "--dry-run", "--log-level", "debug"])?)?;
+    let content = done["content"].as_str().unwrap_or_default();
+    check(content.contains(" --log-level debug\n") && done["folders"] == Value::Array(Vec::new()), || {
+        format!("{done:#}")
+    })?;
     succeeds(&install(&[])?)?;
     fs::write(&unit, "mine")?;
     let refused = install(&[])?;
@@ -259,9 +295,6 @@ spec:
 ";
 
 fn pods_are_listed_read_and_entered() -> TestResult {
-    if !orlop(["up", "--help"])?.status.success() {
-        return skip("this orlop has no `up`");
-    }
     let mut instance = Instance::start("up")?;
     instance.import()?;
     let manifests = instance.data().join("manifests");
@@ -292,9 +325,23 @@ fn look_into(instance: &Instance) -> TestResult {
     let pod = json(&instance.orlop(["describe", "look", "-o", "json"])?)?;
     check(pod["spec"]["containers"][1]["name"] == "side", || format!("{pod:#}"))?;
 
+    let found = succeeds(&instance.orlop(["describe", "-n", "default", "look"])?)?;
+    check(found == described || found.contains("Conditions:"), || found.clone())?;
+    let nowhere = instance.orlop(["describe", "-n", "other", "look"])?;
+    check(nowhere.status.code() == Some(1), || text(&nowhere.stderr))?;
+    let none = json(&instance.orlop(["ps", "-n", "other", "-o", "json"])?)?;
+    check(none == Value::Array(Vec::new()), || format!("{none:#}"))?;
+    let version = succeeds(&instance.orlop(["version"])?)?;
+    check(version.contains("daemon: orlop "), || version.clone())?;
+
+    let logs = succeeds(&instance.orlop(["logs", "look", "-c", "main", "--since", "1h"])?)?;
+    check(logs == "first\nsecond\n", || logs.clone())?;
+    let logs =
+        succeeds(&instance.orlop(["logs", "look", "-c", "main", "--since", "2999-01-01T00:00:00Z"])?)?;
+    check(logs.is_empty(), || logs.clone())?;
     let logs = succeeds(&instance.orlop(["logs", "look", "-c", "main"])?)?;
     check(logs == "first\nsecond\n", || logs.clone())?;
-    let logs = succeeds(&instance.orlop(["logs", "look", "-c", "main", "--tail", "1", "--timestamps"])?)?;
+    let logs = succeeds(&instance.orlop(["logs", "look", "-c", "main", "--tail", "1", "-t"])?)?;
     check(logs.lines().count() == 1 && logs.ends_with("Z second\n"), || logs.clone())?;
 
     let output =

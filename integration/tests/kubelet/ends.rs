@@ -110,10 +110,81 @@ pub(crate) fn manifests_gone_while_down() -> TestResult {
     // Folders of a pod whose kubelet died before it had a sandbox.
     let uid = "0123456789abcdef0123456789abcdef";
     std::fs::create_dir_all(node.data().join("kubelet/pods").join(uid).join("volumes"))?;
-    std::fs::create_dir_all(node.data().join("logs/pods").join(format!("default_lost-n_{uid}")))?;
+    let logs = node.data().join("logs/pods").join(format!("default_lost-n_{uid}"));
+    std::fs::create_dir_all(&logs)?;
+    std::os::unix::fs::symlink(logs.join("c/0.log"), node.data().join("logs/containers/lost.log"))?;
     node.up()?;
     node.wait("the machine as it was", || Ok(compare(&before, &node.machine()?).ok()))
         .or_else(|_| compare(&before, &node.machine()?))?;
     let still = node.ready("stays")?;
     check(still.id("main") == stays.id("main") && still.restarts("main") == 0, || format!("{still:#?}"))
+}
+
+/// When its time is over the pod ends, and says why; also to a daemon that comes back later.
+pub(crate) fn a_deadline_fails_the_pod() -> TestResult {
+    let mut node = Node::start(Kind::Up)?;
+    node.want(
+        "late",
+        &json!({
+            "activeDeadlineSeconds": 3, "terminationGracePeriodSeconds": 0,
+            "containers": [shell("main", "exec sleep 1d")],
+        }),
+    )?;
+    // This one is done by then, and stays so.
+    node.want(
+        "quick",
+        &json!({
+            "activeDeadlineSeconds": 3, "terminationGracePeriodSeconds": 0, "restartPolicy": "Never",
+            "containers": [shell("main", "echo done")],
+        }),
+    )?;
+    node.ready("late")?;
+    let failed = |pod: &crate::node::Pod| {
+        pod.0["status"]["phase"] == "Failed" && pod.0["status"]["reason"] == "DeadlineExceeded"
+    };
+    // The phase says so at once, the container a moment later.
+    let ended = |pod: &crate::node::Pod| {
+        failed(pod) && pod.container("main")["state"]["terminated"]["exitCode"] == 137
+    };
+    let late = node.until("late", "its end", ended)?;
+    check(node.pids(&late.id("main")).is_empty(), || format!("{late:#?}"))?;
+    let succeeded = |pod: &crate::node::Pod| pod.0["status"]["phase"] == "Succeeded";
+    node.until("quick", "its success", succeeded)?;
+    node.kill()?;
+    node.up()?;
+    node.until("late", "the same as before", ended)?;
+    let quick = node.until("quick", "there", |_| true)?;
+    check(succeeded(&quick), || format!("{quick:#?}"))
+}
+
+/// Shippers of logs find every container's log by its link, and none of a container that is gone.
+pub(crate) fn logs_are_linked() -> TestResult {
+    let mut node = Node::start(Kind::Up)?;
+    node.want(
+        "linked",
+        &json!({
+            "terminationGracePeriodSeconds": 0,
+            "containers": [shell("main", "echo run; exec sleep 1d"), shell("ends", "echo run; sleep 0.2; exit 1")],
+        }),
+    )?;
+    let folder = node.data().join("logs/containers");
+    let links = || -> Vec<String> {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    };
+    let pod = node.until("linked", "three runs", |pod| pod.restarts("ends") >= 2)?;
+    let link = folder.join(format!("linked-n_default_main-{}.log", pod.id("main")));
+    let text = std::fs::read_to_string(&link)?;
+    check(text.ends_with("stdout F run\n"), || text.clone())?;
+    // The last two runs of a container are kept, and their links.
+    node.wait("the first run's link to go", || Ok((links().len() == 3).then_some(())))?;
+    node.kill()?;
+    node.unwant("linked")?;
+    std::os::unix::fs::symlink(
+        node.data().join("logs/pods/default_lost-n_u/c/0.log"),
+        folder.join("lost.log"),
+    )?;
+    std::os::unix::fs::symlink("/elsewhere.log", folder.join("foreign.log"))?;
+    node.up()?;
+    node.wait("no link", || Ok((links() == ["foreign.log"]).then_some(())))
 }

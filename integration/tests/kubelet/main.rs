@@ -3,10 +3,13 @@
 
 mod ends;
 mod golden;
+mod hooks;
 mod kills;
 mod manifests;
 mod node;
 mod pods;
+mod server;
+mod upkeep;
 
 use std::process::ExitCode;
 
@@ -30,6 +33,27 @@ static TESTS: &[Test] = &[
         name: "statuses_are_those_of_a_stock_kubelet",
         run: golden::statuses_are_those_of_a_stock_kubelet,
     },
+    Test { name: "refused_manifests_are_shown", run: manifests::refused_manifests_are_shown },
+    Test { name: "a_restart_keeps_the_pod_that_runs", run: manifests::a_restart_keeps_the_pod_that_runs },
+    Test { name: "an_invalid_image_name_is_not_pulled", run: manifests::an_invalid_image_name_is_not_pulled },
+    Test { name: "a_deadline_fails_the_pod", run: ends::a_deadline_fails_the_pod },
+    Test { name: "logs_are_linked", run: ends::logs_are_linked },
+    Test {
+        name: "a_post_start_hook_holds_back_what_follows",
+        run: hooks::a_post_start_hook_holds_back_what_follows,
+    },
+    Test {
+        name: "a_pre_stop_hook_goes_before_the_signal",
+        run: hooks::a_pre_stop_hook_goes_before_the_signal,
+    },
+    Test { name: "hooks_ask_over_http", run: hooks::hooks_ask_over_http },
+    Test { name: "hooks_sleep", run: hooks::hooks_sleep },
+    Test { name: "attached_terminals_and_pipes", run: server::attached_terminals_and_pipes },
+    Test { name: "the_api_is_on_tcp_when_asked", run: server::the_api_is_on_tcp_when_asked },
+    Test { name: "the_kubelets_admin_endpoint", run: server::the_kubelets_admin_endpoint },
+    Test { name: "a_followed_log_says_why_it_ends", run: server::a_followed_log_says_why_it_ends },
+    Test { name: "logs_are_rotated", run: upkeep::logs_are_rotated },
+    Test { name: "unused_images_go_when_the_disk_fills", run: upkeep::unused_images_go_when_the_disk_fills },
     Test { name: "bad_manifests_are_named", run: manifests::bad_manifests_are_named },
 ];
 

@@ -34,6 +34,8 @@ pub(crate) struct Node {
     pub(crate) folder: PathBuf,
     /// The name of its cgroup.
     pub(crate) cgroup: String,
+    /// More flags of the daemon, from its next start on.
+    pub(crate) flags: Vec<String>,
     kind: Kind,
     daemon: Option<Daemon>,
     containerd: Option<(Runtime, peers::Peer)>,
@@ -42,10 +44,15 @@ pub(crate) struct Node {
 impl Node {
     /// A machine whose daemons run and have the test images.
     pub(crate) fn start(kind: Kind) -> Result<Self, TestError> {
+        Self::start_with(kind, Vec::new())
+    }
+
+    /// The same, with more flags.
+    pub(crate) fn start_with(kind: Kind, flags: Vec<String>) -> Result<Self, TestError> {
         let folder = PathBuf::from("/run/t");
         fs::create_dir_all(folder.join("data/manifests"))?;
         let cgroup = format!("orlop-test-{}", std::process::id());
-        let mut node = Self { folder, cgroup, kind, daemon: None, containerd: None };
+        let mut node = Self { folder, cgroup, flags, kind, daemon: None, containerd: None };
         let images =
             peers::test_images(&node.folder).map_err(|error| TestError::Failed(error.to_string()))?;
         if kind == Kind::OnContainerd {
@@ -82,9 +89,28 @@ impl Node {
                 .args(["kubelet", "--container-runtime-endpoint"])
                 .arg(format!("unix://{}", self.folder.join("c/s").display())),
         };
-        command.args(["--node-name", "n", "--cgroup-root", &cgroup]);
+        command.args(["--node-name", "n", "--cgroup-root", &cgroup]).args(&self.flags);
         self.daemon = Some(Daemon::spawn(command, &self.folder.join("log"))?);
         self.wait("the kubelet", || Ok((self.get("/readyz").ok().as_deref() == Some("ok")).then_some(())))
+    }
+
+    /// Writes a KubeletConfiguration that the daemon of `orlop up` reads from its next start on.
+    pub(crate) fn configure(&mut self, settings: Value) -> TestResult {
+        let mut config = settings;
+        config["kind"] = "KubeletConfiguration".into();
+        config["apiVersion"] = "kubelet.config.k8s.io/v1beta1".into();
+        let file = self.folder.join("kubelet.json");
+        fs::write(&file, config.to_string())?;
+        self.flags = vec!["--kubelet-config".into(), file.display().to_string()];
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for the daemon's end.
+    pub(crate) fn stop(&mut self) -> TestResult {
+        match self.daemon.take() {
+            Some(mut daemon) => daemon.terminate(Duration::from_secs(20)).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// SIGKILL.
@@ -124,9 +150,14 @@ impl Node {
     }
 
     pub(crate) fn try_orlop(&self, arguments: &[&str]) -> Result<Output, TestError> {
+        Ok(self.command(arguments).output()?)
+    }
+
+    /// A command of `orlop` on this machine.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(bin("orlop"));
-        command.arg("--data-dir").arg(self.data()).env_remove("ORLOP_DATA_DIR");
-        Ok(command.args(arguments).output()?)
+        command.arg("--data-dir").arg(self.data()).env_remove("ORLOP_DATA_DIR").args(arguments);
+        command
     }
 
     fn manifest(&self, name: &str) -> PathBuf {
@@ -152,17 +183,38 @@ impl Node {
         Ok(fs::remove_file(self.manifest(name))?)
     }
 
-    /// The answer of the kubelet's API.
-    fn get(&self, path: &str) -> Result<String, TestError> {
-        let mut sockets = vec![self.data().join("kubelet.sock")];
+    /// One of the daemon's sockets.
+    pub(crate) fn socket(&self, name: &str) -> Result<PathBuf, TestError> {
         let instances = fs::read_dir("/run/orlop").into_iter().flatten().flatten();
-        sockets.extend(instances.map(|entry| entry.path().join("kubelet.sock")));
-        let Some(mut stream) = sockets.iter().find_map(|socket| UnixStream::connect(socket).ok()) else {
-            return fail("no kubelet listens");
-        };
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: kubelet\r\n\r\n")?;
+        let mut sockets = instances.map(|entry| entry.path().join(name));
+        match sockets.find(|socket| UnixStream::connect(socket).is_ok()) {
+            Some(socket) => Ok(socket),
+            None => fail(format!("nobody listens at {name}")),
+        }
+    }
+
+    /// The whole answer of one of the daemon's sockets.
+    pub(crate) fn ask(
+        &self,
+        socket: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<String, TestError> {
+        let mut stream = UnixStream::connect(self.socket(socket)?)?;
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: kubelet\r\nContent-Length: {length}\r\n\r\n{body}"
+        )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// The answer of the kubelet's API.
+    pub(crate) fn get(&self, path: &str) -> Result<String, TestError> {
+        let answer = self.ask("kubelet.sock", "GET", path, "")?;
         match answer.split_once("\r\n\r\n") {
             Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
             _ => fail(answer),
@@ -215,7 +267,10 @@ impl Node {
             leftovers::cgroups(&self.cgroup).into_iter().flat_map(|folder| leftovers::below(&folder));
         let own = |folder: &PathBuf| folder.file_name().is_some_and(|name| name == id);
         let pids: BTreeSet<i32> = folders.filter(own).flat_map(|folder| leftovers::pids(&folder)).collect();
-        pids.into_iter().collect()
+        let mut pids: Vec<i32> = pids.into_iter().collect();
+        // Numbers begin anew when they are used up, times do not.
+        pids.sort_by_key(|pid| started(*pid));
+        pids
     }
 
     /// A folder of one emptyDir, seen from the host.
@@ -279,6 +334,13 @@ impl Pod {
         let id = self.container(container)["containerID"].as_str().unwrap_or_default().to_owned();
         id.rsplit('/').next().unwrap_or_default().to_owned()
     }
+}
+
+/// When a process was started, in clock ticks since boot (proc_pid_stat(5), 22); 0 when it is gone.
+fn started(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let started = text.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19)?.parse().ok());
+    started.unwrap_or_default()
 }
 
 /// What a web server answers.

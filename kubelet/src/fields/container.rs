@@ -109,8 +109,8 @@ static MOUNT: Type = Type {
 static LIFECYCLE: Type = Type {
     name: "Lifecycle",
     fields: &[
-        field("postStart", Object(&HANDLER), Done("unit translate the_stop_handler_is_annotated")),
-        field("preStop", Object(&HANDLER), Done("unit translate the_stop_handler_is_annotated")),
+        field("postStart", Object(&HANDLER), Done("kubelet a_post_start_hook_holds_back_what_follows")),
+        field("preStop", Object(&HANDLER), Done("kubelet a_pre_stop_hook_goes_before_the_signal")),
         field("stopSignal", Text, Done("golden stop-signal")),
     ],
 };
@@ -118,17 +118,15 @@ static LIFECYCLE: Type = Type {
 static HANDLER: Type = Type {
     name: "LifecycleHandler",
     fields: &[
-        field("exec", Object(&EXEC), Done("unit translate the_stop_handler_is_annotated")),
-        field("httpGet", Object(&HTTP), Done("unit translate the_stop_handler_is_annotated")),
-        field("sleep", Object(&SLEEP), Done("unit translate the_stop_handler_is_annotated")),
+        field("exec", Object(&EXEC), Done("kubelet a_pre_stop_hook_goes_before_the_signal")),
+        field("httpGet", Object(&HTTP), Done("kubelet hooks_ask_over_http")),
+        field("sleep", Object(&SLEEP), Done("kubelet hooks_sleep")),
         field("tcpSocket", Any, Refused("a hook that connects does nothing")),
     ],
 };
 
-static SLEEP: Type = Type {
-    name: "SleepAction",
-    fields: &[field("seconds", Integer, Done("unit translate the_stop_handler_is_annotated"))],
-};
+static SLEEP: Type =
+    Type { name: "SleepAction", fields: &[field("seconds", Integer, Done("kubelet hooks_sleep"))] };
 
 static PROBE: Type = Type {
     name: "Probe",

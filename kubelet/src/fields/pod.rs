@@ -50,7 +50,7 @@ static META: Type = Type {
 static SPEC: Type = Type {
     name: "PodSpec",
     fields: &[
-        field("activeDeadlineSeconds", Integer, Refused("deadlines are not enforced")),
+        field("activeDeadlineSeconds", Integer, Done("kubelet a_deadline_fails_the_pod")),
         field("affinity", Any, Inert(SCHEDULER)),
         field("automountServiceAccountToken", Boolean, Only(&["false"], NEEDS_API)),
         field("containers", List(&CONTAINER), Done("golden plain")),

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-fn repository() -> PathBuf {
+/// The workspace.
+pub(crate) fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
@@ -41,10 +42,10 @@ pub(crate) fn ledger() -> BTreeMap<String, Vec<String>> {
     rows
 }
 
-/// All of this crate's sources as one text.
-pub(crate) fn sources() -> String {
+/// All files below a folder as one text.
+pub(crate) fn text_below(folder: &Path) -> String {
     let mut text = String::new();
-    let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("the sources are there").flatten() {
             match entry.file_type() {

@@ -18,7 +18,8 @@ pub(crate) fn check(golden: &Path) -> Vec<String> {
             .iter()
             .filter_map(|pod| Some(pod["pod"]["metadata"]["name"].as_str()?.to_owned()))
             .collect(),
-        sources: data::sources(),
+        sources: data::text_below(&data::repository().join("kubelet/src")),
+        integration: data::text_below(&data::repository().join("integration/tests/kubelet")),
     };
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
@@ -30,14 +31,16 @@ pub(crate) fn check(golden: &Path) -> Vec<String> {
 struct Tests {
     golden: BTreeSet<String>,
     sources: String,
+    integration: String,
 }
 
 impl Tests {
-    /// `golden POD`, or `unit MODULE FUNCTION`.
+    /// `golden POD`, `unit MODULE FUNCTION`, or `kubelet FUNCTION` of integration/tests/kubelet.
     fn has(&self, name: &str) -> bool {
         match name.split_whitespace().collect::<Vec<_>>().as_slice() {
             ["golden", pod] => self.golden.contains(*pod),
             ["unit", _, function] => self.sources.contains(&format!("fn {function}()")),
+            ["kubelet", function] => self.integration.contains(&format!("fn {function}()")),
             _ => false,
         }
     }

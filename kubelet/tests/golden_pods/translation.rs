@@ -138,6 +138,7 @@ fn node() -> Node {
         resolv_conf: ResolvConf::parse("nameserver 10.255.255.53\n"),
         root_dir: "/kubelet-root".into(),
         pod_logs_dir: "/var/log/pods".into(),
+        container_logs_dir: "/var/log/containers".into(),
         cgroup_root: "/".to_owned(),
         cgroup_driver: CgroupDriver::Cgroupfs,
         cpu_millis: 2000,
