@@ -11,4 +11,5 @@ pub mod node;
 pub mod peers;
 pub mod process;
 pub mod runner;
+pub mod stock_kubelet;
 pub mod world;
