@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
-const COMPONENTS: [&str; 4] = ["runtime", "cri-shim", "cni-plugins", "kubelet"];
+const COMPONENTS: [&str; 5] = ["runtime", "cri-shim", "cni-plugins", "kubelet", "control-plane"];
 /// These stay small and start fast: no executor, no gRPC, no HTTP, no typed Kubernetes.
 const SYNCHRONOUS: [&str; 5] = ["runtime", "cni-plugins", "sys", "api-cni", "api-monitor"];
 const FORBIDDEN_THERE: [&str; 5] = ["tokio", "tonic", "hyper", "k8s-openapi", "rtnetlink"];
@@ -35,7 +35,7 @@ fn may_import(importer: &str, imported: &str) -> bool {
     let leaf = imported.starts_with("api-") || imported == "sys";
     match importer {
         "runtime" | "cni-plugins" => leaf,
-        "cri-shim" | "kubelet" => leaf || imported == "daemon",
+        "cri-shim" | "kubelet" | "control-plane" => leaf || imported == "daemon",
         "node" => leaf || imported == "daemon" || COMPONENTS.contains(&imported),
         "integration" => leaf,
         _ => false,

@@ -1,0 +1,4 @@
+//! The control plane: what stands between clients of the Kubernetes API and the store.
+#![forbid(unsafe_code)]
+
+pub mod storage;
