@@ -45,7 +45,9 @@ impl LogHandle {
 fn filter(directives: &str) -> Result<EnvFilter, String> {
     let wrong = |reason: String| format!("log level {directives:?}: {reason}");
     for directive in directives.split(',').map(str::trim) {
-        if !directive.contains(['=', '[']) && directive.parse::<LevelFilter>().is_err() {
+        // An empty word would parse as a level too.
+        let level = !directive.is_empty() && directive.parse::<LevelFilter>().is_ok();
+        if !level && !directive.contains(['=', '[']) {
             return Err(wrong(format!("{directive:?} is none of off, error, warn, info, debug, trace")));
         }
     }

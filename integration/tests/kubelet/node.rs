@@ -267,10 +267,11 @@ impl Node {
             leftovers::cgroups(&self.cgroup).into_iter().flat_map(|folder| leftovers::below(&folder));
         let own = |folder: &PathBuf| folder.file_name().is_some_and(|name| name == id);
         let pids: BTreeSet<i32> = folders.filter(own).flat_map(|folder| leftovers::pids(&folder)).collect();
-        let mut pids: Vec<i32> = pids.into_iter().collect();
-        // Numbers begin anew when they are used up, times do not.
-        pids.sort_by_key(|pid| started(*pid));
-        pids
+        // Numbers begin anew when they are used up, times do not. What has ended since it was listed has none.
+        let mut pids: Vec<(u64, i32)> =
+            pids.into_iter().filter_map(|pid| Some((started(pid)?, pid))).collect();
+        pids.sort_unstable();
+        pids.into_iter().map(|(_, pid)| pid).collect()
     }
 
     /// A folder of one emptyDir, seen from the host.
@@ -336,11 +337,10 @@ impl Pod {
     }
 }
 
-/// When a process was started, in clock ticks since boot (proc_pid_stat(5), 22); 0 when it is gone.
-fn started(pid: i32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let started = text.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19)?.parse().ok());
-    started.unwrap_or_default()
+/// When a process was started, in clock ticks since boot (proc_pid_stat(5), 22); none when it is gone.
+fn started(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19)?.parse().ok())
 }
 
 /// What a web server answers.
