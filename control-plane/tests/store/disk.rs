@@ -23,6 +23,8 @@ struct State {
     crash_at: Option<usize>,
     /// The disk cannot grow beyond this.
     capacity: Option<u64>,
+    /// So many syncs from now one says that it failed, though it did not.
+    lying_sync: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -57,6 +59,10 @@ impl Disk {
 
     pub(crate) fn limit(&self, bytes: Option<u64>) {
         self.0.lock().unwrap().capacity = bytes;
+    }
+
+    pub(crate) fn lie_at_sync(&self, number: Option<usize>) {
+        self.0.lock().unwrap().lying_sync = number;
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -99,6 +105,10 @@ impl Disk {
             None => {
                 state.synced = state.now.clone();
                 state.unsynced.clear();
+                match state.lying_sync.take() {
+                    Some(0) => return Err(io::Error::other("the sync failed, it says")),
+                    later => state.lying_sync = later.map(|number| number - 1),
+                }
             }
         }
         Ok(())

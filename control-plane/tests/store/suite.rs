@@ -58,6 +58,15 @@ pub(crate) async fn compare_and_swap(store: Arc<dyn Store>) {
     assert_eq!(store.get(key).await.unwrap().what, None);
     let gone = store.write(key, Expect::At(changed), put("x")).await;
     assert!(matches!(gone, Err(StoreError::Conflict { current: None, .. })), "{gone:?}");
+    for (expect, change) in
+        [(Expect::Absent, Change::Delete), (Expect::At(0), put("x")), (Expect::At(0), Change::Delete)]
+    {
+        let refused = store.write(key, expect, change).await;
+        assert!(
+            matches!(refused, Err(StoreError::Conflict { current: None, .. })),
+            "{expect:?}: {refused:?}"
+        );
+    }
     let again = store.write(key, Expect::Absent, put("3")).await.unwrap();
     assert_eq!(store.get(key).await.unwrap().what.unwrap().created, again);
 }

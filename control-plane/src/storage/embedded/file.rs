@@ -1,16 +1,16 @@
 //! The redb database, and how it is had again after an I/O error.
 //!
 //! redb refuses everything after an I/O error until it is opened anew (it no longer knows what the file holds), so a
-//! full disk would end the store for good. Here the next write opens it again.
+//! full disk would end the store for good. Here the next read or write opens it again.
 //!
 //! ```text
-//!   open ──I/O error──▶ closed ──next write: opens──▶ open
-//!                          └──fails: the writer hears why, and the next one tries again
+//!   open ──I/O error──▶ closed ──next use: opens──▶ open
+//!                          └──fails: the user hears why, and the next one tries again
 //! ```
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{Builder, Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, WriteTransaction};
 
@@ -64,6 +64,8 @@ pub(super) struct File {
     open: Opener,
     cache: usize,
     slot: RwLock<Option<Database>>,
+    /// Held while the database is opened again: a second one at the same time would find it in use.
+    opening: Mutex<()>,
 }
 
 impl fmt::Debug for File {
@@ -75,7 +77,7 @@ impl fmt::Debug for File {
 impl File {
     /// Opens the database, makes its tables when it is new, and shrinks it when more than half of it is unused.
     pub(super) fn open(name: String, cache: usize, open: Opener) -> Result<Self, StoreError> {
-        let file = Self { name, open, cache, slot: RwLock::new(None) };
+        let file = Self { name, open, cache, slot: RwLock::new(None), opening: Mutex::default() };
         let mut database = file.database().map_err(|e| file.error("open", e))?;
         file.shrink(&mut database).map_err(|e| file.error("shrink", e))?;
         file.put_back(database);
@@ -88,6 +90,7 @@ impl File {
         operation: &'static str,
         read: impl FnOnce(&ReadTransaction) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
+        self.reopen().map_err(|e| self.error("open", e))?;
         let slot = self.slot();
         let Some(database) = slot.as_ref() else {
             return Err(self.closed(operation));
@@ -99,7 +102,8 @@ impl File {
             .map_err(|e| self.error(operation, e))
     }
 
-    /// Runs `write` in a transaction and commits it to disk. After an error nothing of it is there.
+    /// Runs `write` in a transaction and commits it to disk. After an error of the disk all of it may be there or
+    /// nothing.
     pub(super) fn write<T>(
         &self,
         operation: &'static str,
@@ -139,6 +143,10 @@ impl File {
     }
 
     fn reopen(&self) -> Result<(), Fault> {
+        if self.slot().is_some() {
+            return Ok(());
+        }
+        let _alone = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         if self.slot().is_none() {
             self.put_back(self.database()?);
             tracing::info!(store = self.name, "the store was opened again after an I/O error");
@@ -199,7 +207,7 @@ impl File {
         StoreError::Unavailable {
             operation,
             store: self.name.clone(),
-            reason: "it was closed after an I/O error; the next write opens it again".to_owned(),
+            reason: "it was closed after an I/O error; the next use opens it again".to_owned(),
         }
     }
 

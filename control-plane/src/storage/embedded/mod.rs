@@ -15,6 +15,7 @@ mod watch;
 mod writer;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
@@ -65,8 +66,15 @@ impl Embedded {
 
     /// A store that is gone with the process.
     pub fn in_memory() -> Result<Self, StoreError> {
-        let open: Opener =
-            Box::new(|builder| builder.create_with_backend(redb::backends::InMemoryBackend::new()));
+        let opened = AtomicBool::new(false);
+        let open: Opener = Box::new(move |builder| {
+            // What was in it would be gone.
+            if opened.swap(true, Ordering::Relaxed) {
+                let error = std::io::Error::other("a store in memory cannot be opened again");
+                return Err(redb::StorageError::Io(error).into());
+            }
+            builder.create_with_backend(redb::backends::InMemoryBackend::new())
+        });
         Self::start("in memory".to_owned(), &EmbeddedOptions::default(), open)
     }
 

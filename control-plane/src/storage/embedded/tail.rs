@@ -37,6 +37,13 @@ impl Tail {
     /// Shows a group's events to the watches, once it is on disk.
     pub(super) fn publish(&self, mut told: Told) -> Told {
         let mut events = self.events.write().unwrap_or_else(PoisonError::into_inner);
+        let published = events.queue.back().map_or(events.after, |e| e.revision);
+        if let Some(first) = told.events.first()
+            && first.revision != published + 1
+        {
+            // A group whose commit failed can be on disk all the same, and nobody was told: who follows reads the log.
+            *events = Events { after: first.revision - 1, ..Events::default() };
+        }
         for event in told.events.drain(..) {
             events.bytes += size(&event);
             events.queue.push_back(event);

@@ -45,7 +45,7 @@ pub(super) fn run(file: &File, jobs: &Receiver<Job>, tail: &Arc<Tail>, mut told:
                 }
             }
             Err(e) => {
-                tracing::warn!(error = %e, writes = group.len(), "nothing of a group of writes was written");
+                tracing::warn!(error = %e, writes = group.len(), "a group of writes failed");
                 // What is due or compacted waits for the next group: on a full disk, trying at once would only spin.
                 told.next_expiry = None;
                 told.untrimmed = false;

@@ -61,6 +61,11 @@ impl Etcd {
     }
 
     async fn put_or_delete(&self, key: &str, expect: Expect, change: Change) -> Result<Revision, StoreError> {
+        // As in the embedded store: a deletion that expects nothing has no effect, and no write is number 0.
+        if matches!((expect, &change), (Expect::Absent, Change::Delete) | (Expect::At(0), _)) {
+            let current = self.read_one(key).await?.what;
+            return Err(StoreError::Conflict { key: key.to_owned(), current: current.map(Box::new) });
+        }
         let modified = match expect {
             Expect::Absent => 0,
             Expect::At(revision) => signed(revision),
@@ -214,6 +219,8 @@ impl Store for Etcd {
             let stream = self
                 .client
                 .watch_client()
+                // One message holds all events of a watch that is behind.
+                .max_decoding_message_size(usize::MAX)
                 .watch(prefix, Some(options))
                 .await
                 .map_err(|e| self.error("watch", &e))?;
