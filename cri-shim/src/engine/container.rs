@@ -224,13 +224,14 @@ impl Engine {
 
     /// Ends what came to be of a container whose start failed.
     async fn unstart(&self, container: &Container, failure: &Failure) {
+        // First, for what is killed may tell of its end before: it would hide why.
+        let end = End::not_started(now(), &failure.message);
+        let ended = self.state().step_container(&container.id, |container| container.start_failed(end));
         let operation = self.performer.begin("KillUnstarted");
         let killed = operation.perform(Effect::KillCgroup { path: container.cgroup.clone() }).await;
         if let Err(failure) = killed {
             tracing::warn!(container = container.id, %failure, "killing a container that was not started");
         }
-        let end = End::not_started(now(), &failure.message);
-        let ended = self.state().step_container(&container.id, |container| container.start_failed(end));
         if let Some(ended) = ended {
             self.set_init(&container.id, None);
             self.save(ended).await;

@@ -63,6 +63,9 @@ impl Engine {
         let withdrawn =
             self.state().step_container(id, |container| container.withdrawn(End::withdrawn(now())));
         if let Some(container) = withdrawn {
+            // A daemon that was killed while it started the container may have left a process of it.
+            let effect = Effect::KillCgroup { path: container.cgroup.clone() };
+            self.performer.begin("Kill").perform(effect).await?;
             self.ended(container).await;
             return Ok(());
         }
