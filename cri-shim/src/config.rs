@@ -112,6 +112,7 @@ pub struct ConfigFile {
     pub root: Option<PathBuf>,
     pub state: Option<PathBuf>,
     pub cni_conf_dir: Option<PathBuf>,
+    #[serde(alias = "cni-bin-dir")]
     pub cni_bin_dirs: Option<Vec<PathBuf>>,
     pub cni_cache_dir: Option<PathBuf>,
     pub registry_config_dir: Option<PathBuf>,
@@ -119,6 +120,7 @@ pub struct ConfigFile {
     pub netns_dir: Option<PathBuf>,
     pub runtime: Option<PathBuf>,
     pub stream_address: Option<SocketAddr>,
+    #[serde(alias = "admin-socket")]
     pub admin: Option<PathBuf>,
 }
 

@@ -174,9 +174,10 @@ impl Config {
     /// These settings with absolute paths, or what cannot work, with its value. Touches nothing.
     pub fn checked(mut self) -> Result<Self, String> {
         // A static pod's UID comes from its manifest's path, and monitors run in another folder.
-        for path in [&mut self.root_dir, &mut self.pod_logs_dir, &mut self.resolv_conf]
-            .into_iter()
-            .chain(&mut self.pod_manifest_path)
+        for path in
+            [&mut self.root_dir, &mut self.pod_logs_dir, &mut self.container_logs_dir, &mut self.resolv_conf]
+                .into_iter()
+                .chain(&mut self.pod_manifest_path)
         {
             *path = std::path::absolute(&*path).map_err(|error| format!("{}: {error}", path.display()))?;
         }

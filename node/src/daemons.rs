@@ -28,7 +28,7 @@ where
         .worker_threads(2)
         .build()
         .map_err(|error| Error::failed(&error))?;
-    executor.block_on(async {
+    let done = executor.block_on(async {
         let shutdown = daemon::on_signals().map_err(|error| Error::failed(&error))?;
         let endpoint = Admin {
             ready: Box::new(move || all_accept(&sockets)),
@@ -41,8 +41,10 @@ where
             // Until it is asked to end, an endpoint that ends is broken.
             Err(error) = served => Err(Error::failed(&error)),
         }
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    // What blocks in the kernel, such as a manifest on a file system that hangs, is not waited for.
+    executor.shutdown_timeout(std::time::Duration::from_secs(1));
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Names the sockets that take no connection.

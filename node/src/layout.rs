@@ -58,6 +58,8 @@ impl Layout {
     /// With sockets and state in another folder, which should be on a tmpfs.
     pub(crate) fn with_run(mut self, run: PathBuf) -> Self {
         self.state = run.join("state");
+        // Pins that no pod of the daemon's own state names are swept at its start.
+        self.netns = run.join("netns");
         self.run = run;
         self
     }

@@ -26,7 +26,7 @@ const USAGE: u8 = 64;
 
 /// The lowest deck of a Kubernetes node: runs pods from a folder of manifests, or under a kubelet.
 #[derive(Parser)]
-#[command(name = "orlop", version, arg_required_else_help = true)]
+#[command(name = "orlop", version, propagate_version = true, arg_required_else_help = true)]
 struct CommandLine {
     #[command(flatten)]
     global: Global,

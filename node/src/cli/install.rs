@@ -80,6 +80,8 @@ fn unit(command: &str) -> String {
 Description=Orlop: runs the pods of a folder of manifests
 Wants=network-online.target
 After=network-online.target
+# A failure that lasts, such as a folder in use, is tried again and does not end in giving up.
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart={command}
