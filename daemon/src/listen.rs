@@ -7,8 +7,7 @@ use std::path::Path;
 
 use tokio::net::UnixListener;
 
-/// The longest path that fits into `sun_path` with its terminating zero (unix(7)).
-const LONGEST_PATH: usize = 107;
+use crate::paths::fits_socket;
 
 /// Binds a unix socket of mode 0600 in place of what an earlier process left there; one that is still served is
 /// refused with `AddrInUse`.
@@ -16,11 +15,7 @@ const LONGEST_PATH: usize = 107;
 /// `bind` makes the file with the process's umask, so between it and the change of mode the folder's own mode must
 /// keep others out: daemons make theirs 0700.
 pub fn listen_unix(path: &Path) -> io::Result<UnixListener> {
-    if path.as_os_str().len() > LONGEST_PATH {
-        let text =
-            format!("a socket's path may have {LONGEST_PATH} bytes, this one has {}", path.as_os_str().len());
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
+    fits_socket(path).map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
     if UnixStream::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves this socket"));
     }

@@ -11,11 +11,18 @@ pub fn socket_path(endpoint: &str) -> Result<PathBuf, String> {
     if !path.starts_with('/') {
         return Err(format!("{endpoint:?} is no unix:///PATH"));
     }
-    if path.len() > LONGEST_SOCKET {
-        let bytes = path.len();
-        return Err(format!("a socket's path may have {LONGEST_SOCKET} bytes, {path} has {bytes}"));
-    }
+    fits_socket(Path::new(path))?;
     Ok(path.into())
+}
+
+/// Refuses a path that the kernel would cut off.
+pub(crate) fn fits_socket(path: &Path) -> Result<(), String> {
+    let bytes = path.as_os_str().len();
+    if bytes > LONGEST_SOCKET {
+        let shown = path.display();
+        return Err(format!("a socket's path may have {LONGEST_SOCKET} bytes, {shown} has {bytes}"));
+    }
+    Ok(())
 }
 
 /// A cgroup's path below the hierarchies' roots: absolute, without `.` and `..`.

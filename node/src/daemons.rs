@@ -63,13 +63,6 @@ fn private_folder(path: &Path) -> Result<(), Error> {
     made.map_err(|error| Error::Failed(format!("making {}: {}", path.display(), error)))
 }
 
-/// Where the admin endpoint is served: the flag over the file over the layout.
-fn admin_socket(flag: Option<&PathBuf>, file: Option<PathBuf>, layout: PathBuf) -> Result<PathBuf, Error> {
-    let Some(given) = flag else { return Ok(file.unwrap_or(layout)) };
-    let text = given.to_string_lossy();
-    daemon::socket_path(&text).map_err(|error| Error::Usage(format!("--admin-socket: {error}")))
-}
-
 /// The three binaries are installed into one folder.
 fn beside_this_program(name: &str) -> PathBuf {
     let folder = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));

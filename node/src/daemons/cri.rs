@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use cri_shim::{Config, ConfigFile};
 
-use super::{admin_socket, beside_this_program, private_folder, serve};
+use super::{beside_this_program, private_folder, serve};
 use crate::layout::Layout;
 use crate::{Error, Global};
 
@@ -23,7 +23,7 @@ pub(crate) struct Command {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The admin endpoint's socket
-    #[arg(long, value_name = "SOCKET")]
+    #[arg(long, value_name = "SOCKET", value_parser = daemon::socket_path)]
     admin_socket: Option<PathBuf>,
 }
 
@@ -139,7 +139,8 @@ pub(crate) fn run(global: &Global, command: &Command) -> Result<ExitCode, Error>
     let layout = global.layout().map_err(|error| Error::failed(&error))?;
     let config = command.flags.config(global, &layout, command.config.as_ref())?;
     private_folder(&layout.run)?;
-    let admin = admin_socket(command.admin_socket.as_ref(), config.admin.clone(), layout.cri_admin_socket())?;
+    let named = command.admin_socket.clone().or_else(|| config.admin.clone());
+    let admin = named.unwrap_or_else(|| layout.cri_admin_socket());
     let sockets = vec![config.listen.clone()];
     serve(global, &admin, sockets, |shutdown| async move {
         cri_shim::run(config, shutdown).await.map_err(|error| Error::failed(&error))

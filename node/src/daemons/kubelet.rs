@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use kubelet::Config;
 
-use super::{admin_socket, private_folder, serve};
+use super::{private_folder, serve};
 use crate::layout::Layout;
 use crate::{Error, Global};
 
@@ -22,7 +22,7 @@ pub(crate) struct Command {
     #[command(flatten)]
     runtime: Runtime,
     /// The admin endpoint's socket
-    #[arg(long, value_name = "SOCKET")]
+    #[arg(long, value_name = "SOCKET", value_parser = daemon::socket_path)]
     admin_socket: Option<PathBuf>,
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn run(global: &Global, command: &Command) -> Result<ExitCode, Error>
     set(&mut config.container_runtime_endpoint, container_runtime_endpoint);
     config.image_service_endpoint = image_service_endpoint.or(config.image_service_endpoint);
     private_folder(&layout.run)?;
-    let admin = admin_socket(command.admin_socket.as_ref(), None, layout.kubelet_admin_socket())?;
+    let admin = command.admin_socket.clone().unwrap_or_else(|| layout.kubelet_admin_socket());
     let sockets = vec![config.listen_socket.clone()];
     serve(global, &admin, sockets, |shutdown| async move {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

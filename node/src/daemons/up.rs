@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{admin_socket, beside_this_program, cri, kubelet, private_folder, serve};
+use super::{beside_this_program, cri, kubelet, private_folder, serve};
 use crate::{Error, Global, network};
 
 /// The flags of both daemons.
@@ -25,7 +25,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "FILE")]
     kubelet_config: Option<PathBuf>,
     /// The admin endpoint's socket
-    #[arg(long, value_name = "SOCKET")]
+    #[arg(long, value_name = "SOCKET", value_parser = daemon::socket_path)]
     admin_socket: Option<PathBuf>,
     #[command(flatten)]
     network: network::Flags,
@@ -47,7 +47,7 @@ pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
     let plugins = cri.cni_bin_dirs.first().cloned().unwrap_or_else(|| layout.cni_bin.clone());
     let place = network::Place { conf_dir: &cri.cni_conf_dir, bin_dir: &plugins };
     let provided = network::provide(&layout, &place, &beside_this_program("orlop-cni"), explicit)?;
-    let admin = admin_socket(flags.admin_socket.as_ref(), None, layout.admin_socket())?;
+    let admin = flags.admin_socket.clone().unwrap_or_else(|| layout.admin_socket());
     let sockets = vec![cri.listen.clone(), kubelet.listen_socket.clone()];
     serve(global, &admin, sockets, |shutdown| async move {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
