@@ -1,4 +1,5 @@
 //! The control plane: what stands between clients of the Kubernetes API and the store.
 #![forbid(unsafe_code)]
 
+pub mod apiserver;
 pub mod storage;

@@ -1,0 +1,3 @@
+//! The API server: what stands between HTTP and the store.
+
+pub mod protobuf;
