@@ -11,6 +11,7 @@ pub mod names;
 mod path;
 pub mod pod;
 pub mod quantity;
+pub mod selector;
 pub mod time;
 
 pub use error::{FieldError, Kind};
