@@ -1,3 +1,21 @@
-//! The API server: what stands between HTTP and the store.
+//! The API server: one generic path that every kind takes.
+//!
+//! ```text
+//!   request ─▶ path, query ─▶ who, and may they ─▶ negotiate ─▶ read ──▶ watch cache ──▶ bytes
+//!                                                          └──▶ write ─▶ store
+//! ```
 
+pub mod access;
+pub mod cache;
+pub mod discovery;
+mod health;
+pub mod http;
+pub mod kinds;
+pub mod metrics;
 pub mod protobuf;
+pub mod read;
+pub mod selectors;
+pub mod server;
+pub mod status;
+pub mod table;
+mod write;

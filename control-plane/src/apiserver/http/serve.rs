@@ -1,0 +1,45 @@
+//! Serves the API on a connection, by HTTP/1.1 or HTTP/2, whichever the client speaks.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::apiserver::server::Server;
+
+/// Requests, watches among them, that a client may have open on one connection.
+const STREAMS: u32 = 1000;
+/// The first line and the headers of a request must come within.
+const HEADERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Serves one connection until the client ends it, or the server is closing and the requests that run are done.
+pub async fn connection<I>(server: Arc<Server>, io: I)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let closing = server.closing.clone();
+    let service = service_fn(move |request| {
+        let server = server.clone();
+        async move { Ok::<_, Infallible>(server.answer(request).await) }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
+    let mut connection = std::pin::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    // Clients go away in many ways, and none of them is the server's trouble.
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection ended");
+    }
+}

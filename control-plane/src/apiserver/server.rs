@@ -1,0 +1,315 @@
+//! The server: what a request goes through, from its first line to its answer.
+//!
+//! ```text
+//!   authenticate ─▶ authorize ─▶ path without an object ─▶ discovery, health, metrics
+//!                            └─▶ find the resource ─▶ negotiate ─▶ the verb
+//! ```
+
+#[cfg(test)]
+mod tests;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, VARY,
+};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
+use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::cache::Caches;
+use super::http::answer::{Answer, Body};
+use super::http::negotiate::{self, Discovery};
+use super::http::path::{RequestInfo, Target};
+use super::http::query::Query;
+use super::http::request::{self, Context};
+use super::kinds::{Registry, Resource, RowError, Subresource};
+use super::metrics::Metrics;
+use super::status::Status;
+use super::{access, discovery, health, read, write};
+use crate::storage::Store;
+
+/// An answer at least so long is compressed for those who take it.
+const COMPRESS: usize = 128 << 10;
+/// The answer to a request must begin within.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// The API server.
+pub struct Server {
+    /// The kinds that are served.
+    pub kinds: Registry,
+    /// The watch caches, above the store.
+    pub caches: Arc<Caches>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// `HOST:PORT` where clients reach the server.
+    pub address: String,
+    /// Cancelled when the server is to end: watches end, connections take no further requests.
+    pub closing: CancellationToken,
+}
+
+impl Server {
+    /// A server of the built-in kinds above a store. [`Caches::feed`] must run beside it.
+    pub fn new(store: Arc<dyn Store>, address: String) -> Result<Arc<Self>, RowError> {
+        let (kinds, caches) = (Registry::builtin()?, Caches::new(store));
+        let closing = CancellationToken::new();
+        Ok(Arc::new(Self { kinds, caches, metrics: Metrics::default(), address, closing }))
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    /// Answers a request.
+    pub async fn answer<B>(self: Arc<Self>, request: Request<B>) -> Response<Body>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let began = Instant::now();
+        let (parts, body) = request.into_parts();
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query);
+        // A request is where a panic ends: it is one client's trouble, and told.
+        let passed = AssertUnwindSafe(self.pass(&parts, &info, query, body)).catch_unwind();
+        let answer = match tokio::time::timeout(WITHIN, passed).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => {
+                tracing::error!(method = %parts.method, path = info.path, "a request's handling panicked");
+                Err(Status::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "the server panicked"))
+            }
+            Err(_) => Err(Status::late(WITHIN)),
+        };
+        let mut answer = answer.unwrap_or_else(|status| Answer::status(&status));
+        let encodings = request::text(&parts.headers, &ACCEPT_ENCODING);
+        if answer.body.length().is_some_and(|length| length >= COMPRESS) && negotiate::gzip(encodings) {
+            answer.body = answer.body.gzip();
+            answer.headers.push((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+            answer.headers.push((VARY, HeaderValue::from_static("Accept-Encoding")));
+        }
+        answer.headers.push((CACHE_CONTROL, HeaderValue::from_static("no-cache, private")));
+        let resource = self.known(&info);
+        self.metrics.answered(info.verb, &resource, answer.code.as_u16(), began.elapsed());
+        answer.into_response()
+    }
+
+    /// The resource's name for the metrics; what is not served must not make new ones.
+    fn known(&self, info: &RequestInfo) -> String {
+        let found = info.target.as_ref().and_then(|t| self.find(t).map(|_| t.resource.clone()));
+        found.unwrap_or_default()
+    }
+
+    fn find(&self, target: &Target) -> Option<Resource> {
+        self.kinds.table().find(&target.group, &target.version, &target.resource).cloned()
+    }
+
+    async fn pass<B>(
+        self: &Arc<Self>,
+        parts: &Parts,
+        info: &RequestInfo,
+        query: Query,
+        body: B,
+    ) -> Result<Answer, Status>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let user = access::authenticate(parts)?;
+        access::authorize(&user, info)?;
+        let Some(target) = info.target.clone() else {
+            return self.plain(parts, info, &query).await;
+        };
+        let Some(resource) = self.find(&target) else {
+            let table = self.kinds.table();
+            let version = table.groups().iter().find(|g| g.name == target.group);
+            let served = version.is_some_and(|group| group.versions.contains(&target.version));
+            return if served { Err(Status::no_resource()) } else { Ok(nothing_there()) };
+        };
+        let subresource = place(&resource, &target, info)?;
+        let accept = request::accept(&parts.headers);
+        let representation =
+            negotiate::objects(accept).ok_or_else(|| Status::not_acceptable(negotiate::AVAILABLE))?;
+        let context = Context {
+            info: info.clone(),
+            target,
+            query,
+            headers: parts.headers.clone(),
+            user,
+            representation,
+        };
+        if let Some(subresource) = subresource {
+            return match (subresource.name.as_str(), info.verb) {
+                ("status" | "ephemeralcontainers" | "resize", "get") => {
+                    read::get(self, &context, &resource).await
+                }
+                ("scale", "get") => read::scale(self, &context, &resource).await,
+                _ => Err(not_yet(&context)),
+            };
+        }
+        match info.verb {
+            "get" => read::get(self, &context, &resource).await,
+            "list" => read::list(self, &context, &resource).await,
+            "watch" => read::watch(self, &context, &resource).await,
+            "create" => write::create(self, &context, &resource, request::read(body).await?).await,
+            "delete" => write::delete(self, &context, &resource, request::read(body).await?).await,
+            _ => Err(not_yet(&context)),
+        }
+    }
+
+    /// Paths that name no object.
+    async fn plain(&self, parts: &Parts, info: &RequestInfo, query: &Query) -> Result<Answer, Status> {
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            return Err(Status::no_method());
+        }
+        let segments: Vec<&str> = info.path.trim_matches('/').split('/').collect();
+        let table = self.kinds.table();
+        let document = match segments.as_slice() {
+            [core @ ("api" | "apis")] => {
+                let accept = request::accept(&parts.headers);
+                let (_, document) = negotiate::discovery(accept)
+                    .ok_or_else(|| Status::not_acceptable(negotiate::AVAILABLE))?;
+                let core = *core == "api";
+                let (value, version) = match document {
+                    Discovery::Aggregated(version) => {
+                        (discovery::aggregated(&table, core, version), Some(version))
+                    }
+                    Discovery::Plain if core => (discovery::versions(&table, &self.address), None),
+                    Discovery::Plain => (discovery::group_list(&table), None),
+                };
+                return Ok(known_by_tag(parts, &value, version));
+            }
+            ["api", version] => discovery::resources(&table, "", version),
+            ["apis", group] => discovery::group(&table, group),
+            ["apis", group, version] => discovery::resources(&table, group, version),
+            ["version"] => Some(version()),
+            ["metrics"] => return Ok(Answer::text(StatusCode::OK, self.metrics.text())),
+            [endpoint @ ("healthz" | "livez" | "readyz")] => {
+                return Ok(health::answer(self, endpoint, None, query).await);
+            }
+            [endpoint @ ("healthz" | "livez" | "readyz"), check] => {
+                return Ok(health::answer(self, endpoint, Some(check), query).await);
+            }
+            [""] => Some(json!({ "paths": paths(&table) })),
+            _ => None,
+        };
+        match document {
+            Some(document) => Ok(Answer::json(&document)),
+            None if matches!(segments.as_slice(), ["api", _]) => Err(Status::no_resource()),
+            None => Ok(nothing_there()),
+        }
+    }
+}
+
+/// Whether the resource is to be found at this place and knows the verb.
+fn place<'a>(
+    resource: &'a Resource,
+    target: &Target,
+    info: &RequestInfo,
+) -> Result<Option<&'a Subresource>, Status> {
+    let of_namespaces = target.resource == "namespaces" && target.group.is_empty();
+    let in_namespace = !target.namespace.is_empty() && !of_namespaces;
+    let collection = target.name.is_empty();
+    // All namespaces' objects can be listed and watched together; everything else is in its place.
+    let across = resource.kind.namespaced && !in_namespace && collection;
+    if in_namespace != resource.kind.namespaced && !across {
+        return Err(Status::no_resource());
+    }
+    if !target.subresource.is_empty() {
+        let found = resource.served().subresource(&target.subresource);
+        let subresource = found.ok_or_else(Status::no_resource)?;
+        let takes = subresource.verbs.has(info.verb);
+        return if takes { Ok(Some(subresource)) } else { Err(Status::no_method()) };
+    }
+    let named = matches!(info.verb, "get" | "update" | "patch" | "delete");
+    let misplaced = match info.verb {
+        "watch" => false,
+        _ if named => collection,
+        _ => !collection,
+    };
+    let foreign = across && !matches!(info.verb, "list" | "watch") && !resource_is_review(resource);
+    if misplaced || foreign || !resource.served().verbs.has(info.verb) {
+        return Err(Status::no_method());
+    }
+    Ok(None)
+}
+
+/// What is only ever created is not stored and is asked where it stands.
+fn resource_is_review(resource: &Resource) -> bool {
+    !resource.served().verbs.has("get")
+}
+
+/// Known to discovery, and not served.
+fn not_yet(context: &Context) -> Status {
+    let target = &context.target;
+    let what = [target.resource.as_str(), target.subresource.as_str()].join("/");
+    let what = what.trim_end_matches('/');
+    let message = format!("{} of {what} is not implemented", context.info.verb);
+    Status::new(StatusCode::NOT_IMPLEMENTED, "", message)
+}
+
+fn nothing_there() -> Answer {
+    Answer::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// A discovery document, or only that it is still the one that the client has.
+fn known_by_tag(parts: &Parts, value: &Value, aggregated: Option<&str>) -> Answer {
+    let text = value.to_string();
+    let sum: String = digest(&SHA256, text.as_bytes()).as_ref().iter().map(|b| format!("{b:02X}")).collect();
+    let tag = format!("\"{sum}\"");
+    let mut answer = if request::text(&parts.headers, &IF_NONE_MATCH) == Some(tag.as_str()) {
+        Answer::text(StatusCode::NOT_MODIFIED, "")
+    } else {
+        Answer::json(value)
+    };
+    if let Some(version) = aggregated {
+        let typed = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+        if let Ok(content_type) = HeaderValue::try_from(typed) {
+            answer = answer.typed(content_type);
+        }
+        if let Ok(tag) = HeaderValue::try_from(tag) {
+            answer.headers.push((ETAG, tag));
+        }
+    }
+    answer.headers.push((VARY, HeaderValue::from_static("Accept")));
+    answer
+}
+
+/// The version of the API that is served, in the form of other servers.
+fn version() -> Value {
+    json!({
+        "major": "1",
+        "minor": "36",
+        "emulationMajor": "1",
+        "emulationMinor": "36",
+        "minCompatibilityMajor": "1",
+        "minCompatibilityMinor": "35",
+        "gitVersion": concat!("v1.36.2+orlop-", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("linux/{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }),
+    })
+}
+
+fn paths(table: &super::kinds::Table) -> Vec<String> {
+    let mut paths: Vec<String> =
+        ["/api", "/apis", "/healthz", "/livez", "/metrics", "/readyz", "/version"].map(str::to_owned).into();
+    for group in table.groups() {
+        let base = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };
+        paths.extend(group.versions.iter().map(|version| format!("{base}/{version}")));
+        paths.push(base);
+    }
+    paths.sort();
+    paths.dedup();
+    paths
+}

@@ -1,0 +1,90 @@
+//! A server in this process, and a client of it over a connection in memory.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use control_plane::apiserver::http::serve;
+use control_plane::apiserver::server::Server;
+use control_plane::storage::Embedded;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+
+/// A server above a store in memory.
+pub(crate) struct World {
+    pub server: Arc<Server>,
+    feed: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.feed.abort();
+    }
+}
+
+/// An answer.
+pub(crate) struct Answered {
+    pub status: u16,
+    pub warning: Option<String>,
+    pub body: Bytes,
+}
+
+impl World {
+    pub(crate) fn start() -> Result<Self, String> {
+        let store = Arc::new(Embedded::in_memory().map_err(|e| e.to_string())?);
+        let server = Server::new(store, "127.0.0.1:6443".to_owned()).map_err(|e| e.to_string())?;
+        let caches = server.caches.clone();
+        let feed = tokio::spawn(async move {
+            if let Err(error) = caches.feed().await {
+                eprintln!("the feed of the caches ended: {error}");
+            }
+        });
+        Ok(Self { server, feed })
+    }
+
+    pub(crate) async fn connect(&self) -> Result<Client, String> {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        tokio::spawn(serve::connection(self.server.clone(), theirs));
+        let (sender, connection) = handshake(TokioIo::new(ours)).await.map_err(|e| e.to_string())?;
+        tokio::spawn(connection);
+        Ok(Client(sender))
+    }
+}
+
+/// A connection.
+pub(crate) struct Client(SendRequest<Full<Bytes>>);
+
+impl Client {
+    /// Sends a request and reads its answer to the end.
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answered, String> {
+        let mut request = Request::builder().method(method).uri(path).header("host", "api");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body)).map_err(|e| e.to_string())?;
+        self.0.ready().await.map_err(|e| e.to_string())?;
+        let response: Response<_> = self.0.send_request(request).await.map_err(|e| e.to_string())?;
+        let (parts, body) = response.into_parts();
+        let warning = parts.headers.get("warning").and_then(|w| w.to_str().ok()).map(str::to_owned);
+        let body = body.collect().await.map_err(|e| e.to_string())?.to_bytes();
+        Ok(Answered { status: parts.status.as_u16(), warning, body })
+    }
+
+    /// Creates an object.
+    pub(crate) async fn create(&mut self, path: &str, object: &Value) -> Result<(), String> {
+        let headers = [("content-type", "application/json")];
+        let answer = self.send("POST", path, &headers, object.to_string().into()).await?;
+        match answer.status {
+            200..300 => Ok(()),
+            status => Err(format!("{path}: {status}: {}", String::from_utf8_lossy(&answer.body))),
+        }
+    }
+}
