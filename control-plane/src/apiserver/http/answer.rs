@@ -27,7 +27,7 @@ pub struct Body(Inner);
 
 enum Inner {
     Parts(Parts),
-    Gzip(Gzip),
+    Gzip(Box<Gzip>),
     Stream(BoxStream<'static, Bytes>),
 }
 
@@ -70,7 +70,7 @@ impl Body {
             Inner::Parts(parts) => {
                 // The fastest level: what is sent is mostly repetition.
                 let encoder = Some(GzEncoder::new(Vec::new(), Compression::new(1)));
-                Self(Inner::Gzip(Gzip { parts, encoder }))
+                Self(Inner::Gzip(Box::new(Gzip { parts, encoder })))
             }
             other => Self(other),
         }
