@@ -1,10 +1,19 @@
 //! Times and durations as Kubernetes writes them.
 
+mod rfc3339;
+
 use jiff::Timestamp;
+
+pub use rfc3339::parse_rfc3339;
 
 /// A time of a `metav1.Time`: RFC 3339 in UTC with whole seconds.
 pub fn format(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A time of a `metav1.MicroTime`: RFC 3339 in UTC with six digits behind the seconds.
+pub fn format_micros(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
 /// A time with nanoseconds, as CRI logs and the `config.seen` annotation have it; trailing zeros are left out.

@@ -41,7 +41,7 @@ pub(crate) fn bad_manifests_are_named() -> TestResult {
         (
             "twice",
             r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","name":"b"},"spec":{}}"#.to_owned(),
-            vec!["twice.yaml", "duplicate key", "name"],
+            vec!["twice.yaml", "duplicate field", "metadata.name"],
         ),
     ];
     for (name, text, _) in &bad {

@@ -1,12 +1,13 @@
 //! From the bytes of a manifest to a static pod.
 
 use api_k8s::v1::Pod;
+use api_objects::decode::decode_any;
 use api_objects::pod::{set_defaults, validate};
 use api_objects::{FieldError, Kind};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{ManifestError, strict_json};
+use super::ManifestError;
 use crate::fields::{self, cut, short};
 use crate::translate::labels;
 
@@ -89,12 +90,13 @@ fn syntax(error: &dyn std::fmt::Display) -> ManifestError {
 fn parse(bytes: &[u8]) -> Result<Value, ManifestError> {
     let text = std::str::from_utf8(bytes).map_err(|error| syntax(&error))?;
     if text.trim_start().starts_with('{') {
-        match strict_json::parse(text) {
-            Ok(value) => return Ok(value),
-            // It is JSON, but no key may be there twice.
-            Err(error) if error.is_data() => return Err(syntax(&error)),
-            // YAML has braces too.
-            Err(_) => {}
+        // YAML has braces too.
+        if let Ok(decoded) = decode_any(text.as_bytes()) {
+            return match decoded.objections.first() {
+                None => Ok(decoded.value),
+                // It is JSON, but no key may be there twice: JSON leaves open what that means, and YAML forbids it.
+                Some(objection) => Err(syntax(objection)),
+            };
         }
     }
     // As the stock kubelet reads YAML: file modes such as 0644 are octal.

@@ -7,7 +7,6 @@ mod event;
 mod folder;
 mod manifest;
 mod refusals;
-mod strict_json;
 mod watch;
 
 pub use event::{ManifestError, SourceEvent};

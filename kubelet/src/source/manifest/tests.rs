@@ -91,7 +91,7 @@ fn what_is_wrong_is_named_with_field_and_value() {
 #[test]
 fn a_key_that_is_there_twice_is_refused_in_json_as_in_yaml() {
     let json = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","name":"b"},"spec":{"containers":[{"name":"c","image":"i"}]}}"#;
-    assert!(why(json).starts_with("parsing: duplicate key \"name\""), "{}", why(json));
+    assert!(why(json).starts_with("parsing: duplicate field \"metadata.name\""), "{}", why(json));
     let yaml = GOOD.replace("{name: a}", "{name: a, name: b}");
     assert!(why(&yaml).contains("uplicate"), "{}", why(&yaml));
     // Flow style looks like JSON.
