@@ -8,10 +8,12 @@
 pub mod access;
 pub mod cache;
 pub mod discovery;
+mod go;
 mod health;
 pub mod http;
 pub mod kinds;
 pub mod metrics;
+pub mod patch;
 pub mod protobuf;
 pub mod read;
 pub mod selectors;
