@@ -6,6 +6,7 @@
 //! ```
 
 pub mod access;
+pub mod apply;
 pub mod cache;
 pub mod discovery;
 mod go;
