@@ -18,7 +18,7 @@ use crate::apiserver::kinds::Kind;
 use crate::storage::{Event as Stored, Range, Revision, Store, StoreError};
 
 /// Objects that are listed at once when a cache is filled.
-const PAGE: usize = 500;
+const PAGE: usize = 2000;
 
 /// The objects of a kind and the newest events.
 pub struct Cache {

@@ -215,3 +215,48 @@ async fn a_closing_server_ends_its_watches_and_is_not_ready() {
     assert_eq!(world.get("/readyz").await.code, 500);
     assert_eq!(world.get("/livez").await.code, 200);
 }
+
+/// The next line of a watch.
+async fn line(body: &mut hyper::body::Incoming, read: &mut Vec<u8>) -> String {
+    loop {
+        if let Some(end) = read.iter().position(|byte| *byte == b'\n') {
+            let line = read.drain(..=end).collect();
+            return String::from_utf8(line).unwrap();
+        }
+        let frame = body.frame().await.expect("the watch ended").unwrap();
+        read.extend(frame.into_data().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn one_http2_connection_carries_many_watches_and_a_slow_one_holds_up_none() {
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    const WATCHES: usize = 100;
+    let world = World::new();
+    let (ours, theirs) = tokio::io::duplex(64 << 10);
+    tokio::spawn(crate::apiserver::http::serve::connection(world.server.clone(), theirs));
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    // Room on the connection for what the slow watch does not take.
+    builder.initial_connection_window_size(16 << 20).initial_stream_window_size(64 << 10);
+    let (sender, connection) = builder.handshake(TokioIo::new(ours)).await.unwrap();
+    tokio::spawn(connection);
+    let open = async || {
+        let uri = "http://api/api/v1/configmaps?watch=1&timeoutSeconds=600";
+        let request = Request::get(uri).body(http_body_util::Empty::<Bytes>::new()).unwrap();
+        sender.clone().send_request(request).await.unwrap().into_body()
+    };
+    let slow = open().await;
+    let mut watches = Vec::new();
+    for _ in 0..WATCHES {
+        watches.push((open().await, Vec::new()));
+    }
+    for round in 0..50 {
+        let object = json!({"metadata": {"name": format!("c{round}")}, "data": {"k": "v".repeat(4000)}});
+        world.put(&format!("/registry/configmaps/n/c{round}"), &object).await;
+        for (body, read) in &mut watches {
+            assert!(line(body, read).await.contains(&format!("\"c{round}\"")));
+        }
+    }
+    drop(slow);
+}
