@@ -71,9 +71,10 @@ impl Caches {
         let cache = found.unwrap_or_else(|| {
             let mut kinds = self.kinds.write().unwrap_or_else(PoisonError::into_inner);
             let there = kinds.entry(kind.prefix.clone()).or_insert_with(|| Cache::new(kind.clone()));
-            // The kind was replaced by one that keeps its objects under the same keys.
+            // The kind was replaced by one that keeps its objects under the same keys: who watches the old one must
+            // begin anew.
             if !Arc::ptr_eq(there.kind(), kind) {
-                *there = Cache::new(kind.clone());
+                std::mem::replace(there, Cache::new(kind.clone())).empty();
             }
             there.clone()
         });

@@ -302,3 +302,14 @@ async fn a_watch_and_a_list_agree() {
     }
     assert_eq!(seen, wanted);
 }
+
+#[tokio::test]
+async fn a_watch_of_a_kind_that_was_replaced_is_over() {
+    let world = World::new();
+    world.put("a", "x").await;
+    let mut watch = world.watch(Begin::After(2), None).await;
+    let replaced = Arc::new(Kind::clone(&world.kind));
+    let listed = world.caches.get(&replaced, &World::key("a"), When::Latest).await.unwrap();
+    assert!(listed.is_some());
+    assert_eq!(told(watch.next().await), "over");
+}
