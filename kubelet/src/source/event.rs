@@ -21,7 +21,8 @@ pub enum SourceEvent {
         /// The pod's UID.
         uid: String,
     },
-    /// A file that holds no pod that can be run. What it held before keeps running.
+    /// A file that holds no pod that can be run. What it held before keeps running, but for what has become no
+    /// file at all ([`ManifestError::NoFile`]): that pod is [`SourceEvent::Gone`] first.
     Bad {
         /// Where it was read.
         file: PathBuf,

@@ -1,23 +1,27 @@
 //! What a folder of manifests holds, and what a change of its files means for the pods.
 //!
 //! ```text
-//!            read, good                    read, good, other UID: Gone, then Set
-//!   absent ─────────────▶ held (one pod) ◀──────────────────────────────┐
-//!     ▲                     │   │                                        │
-//!     └── file gone: Gone ──┘   └── read, bad: Bad; the pod stays held ──┘
+//!                      read, good                    read, good, other UID: Gone, then Set
+//!   absent ───────────────────────▶ held (one pod) ◀─────────────────────────────────────────────┐
+//!     ▲                               │   │                                                       │
+//!     └── no file any more: Gone ─────┘   └── read, bad, or unreadable: Bad; the pod stays held ──┘
 //! ```
+//! Unreadable is what the kernel does not tell of, as when a server of files does not answer: nothing is concluded from
+//! it, and it is looked at again at each scan. As long as there is such a file at the start, not everything has been told.
 //! A file whose pod has the name or UID of another file's is bad until that one goes. Which of both is first is a
 //! matter of time: while the kubelet runs, the one that appeared first. When it starts, all appear at once, and the
 //! pod that an earlier kubelet had begun is first, so that a restart replaces no pod.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use api_k8s::v1::Pod;
 use jiff::Timestamp;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 
 use super::manifest::{self, MAX_BYTES, Manifest};
 use super::{ManifestError, SourceEvent};
@@ -38,8 +42,10 @@ struct Entry {
     pod: Option<Held>,
     /// Which content was last read.
     signature: Option<Signature>,
-    /// What was last read there is no pod that can be run.
+    /// What was last read there is no pod that can be run, or could not be read.
     bad: bool,
+    /// It could not be read.
+    unreadable: bool,
     /// It waits for another file's pod to go.
     conflicts: bool,
 }
@@ -61,6 +67,11 @@ impl Folder {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Everything that is there was read.
+    pub(super) fn is_known(&self) -> bool {
+        !self.files.values().any(|entry| entry.unreadable)
     }
 
     /// Looks at every file that is there and every one that was. A missing folder is an empty one.
@@ -89,15 +100,18 @@ impl Folder {
             match look(&file) {
                 Found::File(meta) => there.push((file, meta)),
                 Found::Nothing => self.gone(&file, &mut events),
-                Found::NoFile(meta, error) => self.no_file(file, &meta, error, &mut events),
+                Found::NoFile(meta, kind) => self.no_file(file, &meta, kind, &mut events),
+                Found::Unreadable(error) => self.unreadable(file, error, &mut events),
             }
         }
         let mut read = Vec::new();
         for (file, meta) in there {
             let signature = signature(&meta);
             if self.files.get(&file).and_then(|entry| entry.signature) != Some(signature) {
-                let manifest = self.read(&file, now);
-                read.push((file, signature, manifest));
+                match self.read(&file, now) {
+                    Ok(manifest) => read.push((file, signature, manifest)),
+                    Err(error) => self.unreadable(file, error, &mut events),
+                }
             }
         }
         // Stable: the names' order stays among equals.
@@ -120,13 +134,7 @@ impl Folder {
     }
 
     /// What was there before is gone; what is there now is said, once.
-    fn no_file(
-        &mut self,
-        file: PathBuf,
-        meta: &Metadata,
-        error: ManifestError,
-        events: &mut Vec<SourceEvent>,
-    ) {
+    fn no_file(&mut self, file: PathBuf, meta: &Metadata, kind: &'static str, events: &mut Vec<SourceEvent>) {
         let signature = Some(signature(meta));
         let entry = self.files.entry(file.clone()).or_default();
         if entry.signature == signature {
@@ -134,7 +142,17 @@ impl Folder {
         }
         events.extend(entry.pod.take().map(|held| SourceEvent::Gone { uid: held.uid }));
         *entry = Entry { signature, bad: true, ..Entry::default() };
-        events.push(SourceEvent::Bad { file, name: None, error });
+        events.push(SourceEvent::Bad { file, name: None, error: ManifestError::NoFile(kind) });
+    }
+
+    /// Said once.
+    fn unreadable(&mut self, file: PathBuf, error: io::Error, events: &mut Vec<SourceEvent>) {
+        if self.files.get(&file).is_some_and(|entry| entry.unreadable) {
+            return;
+        }
+        let refused = Manifest { name: None, pod: Err(ManifestError::Read(error)) };
+        self.take(file.clone(), None, refused, events);
+        self.files.entry(file).or_default().unreadable = true;
     }
 
     fn is_begun(&self, manifest: &Manifest) -> bool {
@@ -142,17 +160,16 @@ impl Folder {
         manifest.pod.as_ref().is_ok_and(uid)
     }
 
-    fn read(&self, file: &Path, now: Timestamp) -> Manifest {
+    fn read(&self, file: &Path, now: Timestamp) -> io::Result<Manifest> {
         let mut bytes = Vec::new();
-        let read = File::open(file).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-        let refused = |error| Manifest { name: None, pod: Err(error) };
-        match read {
-            Err(error) => refused(ManifestError::Read(error)),
-            Ok(_) if bytes.len() as u64 > MAX_BYTES => {
-                refused(ManifestError::Syntax(format!("the file is larger than {MAX_BYTES} bytes")))
-            }
-            Ok(_) => manifest::read(&bytes, &file.to_string_lossy(), &self.node, now),
+        // Between the look and this it may have become a FIFO, whose opening would wait for a writer.
+        let open = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(file)?;
+        open.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_BYTES {
+            let error = ManifestError::Syntax(format!("the file is larger than {MAX_BYTES} bytes"));
+            return Ok(Manifest { name: None, pod: Err(error) });
         }
+        Ok(manifest::read(&bytes, &file.to_string_lossy(), &self.node, now))
     }
 
     fn take(
@@ -173,6 +190,7 @@ impl Folder {
         // What cannot be read at all is known by what was there before.
         let name = name.or_else(|| Some(entry.pod.as_ref()?.name.strip_suffix(&node)?.to_owned()));
         entry.bad = pod.is_err();
+        entry.unreadable = false;
         entry.conflicts = matches!(pod, Err(ManifestError::Duplicate { .. }));
         match pod {
             Ok(pod) => {
@@ -202,7 +220,8 @@ impl Folder {
         let waiting: Vec<_> =
             self.files.iter().filter(|(_, entry)| entry.conflicts).map(|(file, _)| file.clone()).collect();
         for file in waiting {
-            let manifest = self.read(&file, now);
+            // One that cannot be read now waits for its next scan.
+            let Ok(manifest) = self.read(&file, now) else { continue };
             let free = manifest.pod.as_ref().is_ok_and(|pod| self.holder(&file, pod).is_none());
             if free {
                 let signature = self.files.get(&file).and_then(|entry| entry.signature);
@@ -215,28 +234,38 @@ impl Folder {
 /// What is found under a name.
 enum Found {
     File(Metadata),
-    /// Neither a file nor a folder.
-    NoFile(Metadata, ManifestError),
+    /// Neither a file nor a folder, but this.
+    NoFile(Metadata, &'static str),
+    /// Something that the kernel does not tell of.
+    Unreadable(io::Error),
     /// Nothing (any more), or a folder: those are not looked into.
     Nothing,
 }
 
 fn look(file: &Path) -> Found {
-    let no_file = |meta, kind| Found::NoFile(meta, ManifestError::NoFile(kind));
-    match fs::metadata(file) {
+    judge(fs::metadata(file), || fs::symlink_metadata(file))
+}
+
+fn judge(found: io::Result<Metadata>, link: impl FnOnce() -> io::Result<Metadata>) -> Found {
+    match found {
         Ok(meta) if meta.is_file() => Found::File(meta),
         Ok(meta) if meta.is_dir() => Found::Nothing,
-        Ok(meta) if meta.file_type().is_fifo() => no_file(meta, "a FIFO"),
-        Ok(meta) if meta.file_type().is_socket() => no_file(meta, "a socket"),
-        Ok(meta) => no_file(meta, "a device"),
-        Err(error) => match fs::symlink_metadata(file) {
-            Ok(link) if error.kind() == io::ErrorKind::NotFound => {
-                no_file(link, "a link to something that is not there")
-            }
-            Ok(link) => Found::NoFile(link, ManifestError::Read(error)),
-            Err(_) => Found::Nothing,
+        Ok(meta) if meta.file_type().is_fifo() => Found::NoFile(meta, "a FIFO"),
+        Ok(meta) if meta.file_type().is_socket() => Found::NoFile(meta, "a socket"),
+        Ok(meta) => Found::NoFile(meta, "a device"),
+        Err(error) if leads_nowhere(&error) => match link() {
+            Ok(link) => Found::NoFile(link, "a link to something that is not there"),
+            Err(error) if leads_nowhere(&error) => Found::Nothing,
+            Err(error) => Found::Unreadable(error),
         },
+        Err(error) => Found::Unreadable(error),
     }
+}
+
+/// What the kernel says of a path at whose end there is nothing; a link may lead to itself, or through a file.
+fn leads_nowhere(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP))
 }
 
 fn signature(meta: &Metadata) -> Signature {

@@ -87,15 +87,22 @@ pub async fn watch(
         .await
         .map_err(io::Error::other)?;
         folder = back;
-        for event in found? {
+        // Of a folder that cannot be listed now nothing is concluded.
+        let listed = found.inspect_err(|error| {
+            tracing::error!(folder = %folder.path().display(), %error, "listing manifests");
+        });
+        let known = listed.is_ok() && folder.is_known();
+        for event in listed.unwrap_or_default() {
             if events.send(event).await.is_err() {
                 return Ok(());
             }
         }
-        if !synced && events.send(SourceEvent::Synced).await.is_err() {
-            return Ok(());
+        if !synced && known {
+            synced = true;
+            if events.send(SourceEvent::Synced).await.is_err() {
+                return Ok(());
+            }
         }
-        synced = true;
     }
 }
 

@@ -147,6 +147,46 @@ fn a_link_whose_file_goes_ends_its_pod() {
     assert_eq!(world.scan(), ["gone", "bad l.yaml"]);
 }
 
+/// What a server of files that does not answer makes of a look.
+fn no_answer() -> io::Error {
+    io::Error::from_raw_os_error(nix::libc::EIO)
+}
+
+#[test]
+fn only_what_the_kernel_says_is_not_there_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let [looped, missing] = ["looped", "missing"].map(|name| dir.path().join(name));
+    std::os::unix::fs::symlink(&looped, &looped).unwrap();
+    assert!(matches!(look(&looped), Found::NoFile(..)));
+    assert!(matches!(look(&missing), Found::Nothing));
+    assert!(matches!(judge(Err(no_answer()), || unreachable!("asked no more")), Found::Unreadable(_)));
+    let not_found = || io::Error::from_raw_os_error(nix::libc::ENOENT);
+    assert!(matches!(judge(Err(not_found()), || Err(no_answer())), Found::Unreadable(_)));
+}
+
+#[test]
+fn what_is_unreadable_is_said_once_and_keeps_its_pod() {
+    let mut world = World::new();
+    world.write("a.yaml", &manifest("a", "i"));
+    assert_eq!(world.scan(), ["set a-n"]);
+    let file = world.dir.path().join("a.yaml");
+    let mut events = Vec::new();
+    world.folder.unreadable(file.clone(), no_answer(), &mut events);
+    world.folder.unreadable(file, no_answer(), &mut events);
+    assert_eq!(told(events), ["bad a.yaml"]);
+    assert!(!world.folder.is_known());
+    assert_eq!(world.scan(), ["set a-n"]);
+    assert!(world.folder.is_known());
+}
+
+#[test]
+fn a_file_that_became_a_fifo_does_not_hold_its_reader() {
+    let world = World::new();
+    let fifo = world.dir.path().join("f.yaml");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(world.folder.read(&fifo, Timestamp::UNIX_EPOCH).unwrap().pod.is_err());
+}
+
 #[test]
 fn a_renamed_file_is_another_pod_of_the_same_name() {
     let mut world = World::new();
