@@ -11,7 +11,7 @@
 //!         (nothing)         (nothing)           │ │ init exited     ▼ (after worker) │
 //!                                        DELETE │ └─────────────▶ Draining ◀─────────┘
 //!                                               │                   │ log drained, or deadline: Event::Exited
-//!                     worker ok                 ▼        DELETE     ▼
+//!                     worker ok                 ▼        DELETE     ▼ (at once, if it came while draining)
 //!         (nothing) ◀──────────────────── Deleting ◀───────────── Exited
 //!                                               └── worker failed: back ──▶
 //! ```
@@ -72,6 +72,8 @@ enum Phase {
     Draining {
         exit: Exit,
         until: Duration,
+        /// Who asked for its deletion meanwhile.
+        delete: Option<Ticket>,
     },
     Exited(Exit),
     /// With what it was before: exited, or created.
@@ -214,7 +216,7 @@ impl Pod {
                     out.push(Effect::Reply { to, result, carry: Carry::Nothing });
                 }
             }
-            Input::LogDrained { container } => self.drained(&container, &mut out),
+            Input::LogDrained { container } => self.drained(&container, now, &mut out),
             Input::WorkerEnded { worker, outcome } => self.worker_ended(worker, outcome, now, &mut out),
             Input::Reaped { pid, ended, oom_kills } => self.reaped(pid, ended, oom_kills, now, &mut out),
             Input::Tick => self.tick(now, &mut out),
@@ -322,12 +324,27 @@ impl Pod {
         }
     }
 
-    fn drained(&mut self, id: &str, out: &mut Effects) {
+    fn drained(&mut self, id: &str, now: Now, out: &mut Effects) {
         let Some(container) = self.containers.get_mut(id) else { return };
-        if let Phase::Draining { exit, .. } = container.phase {
+        if let Phase::Draining { exit, delete, .. } = container.phase {
             container.phase = Phase::Exited(exit);
             out.push(Effect::CloseStdin { container: id.to_owned() });
             out.push(Effect::Broadcast(Event::Exited { container: id.to_owned(), exit }));
+            if let Some(to) = delete {
+                self.delete(to, id, Some(exit), now, out);
+            }
+        }
+    }
+
+    fn delete(&mut self, to: Ticket, id: &str, exit: Option<Exit>, now: Now, out: &mut Effects) {
+        if let Some(container) = self.containers.get_mut(id) {
+            container.phase = Phase::Deleting { exit };
+            self.work(
+                Task::Delete { to, container: id.into() },
+                Job::Delete { container: id.into() },
+                now,
+                out,
+            );
         }
     }
 
@@ -337,7 +354,7 @@ impl Pod {
             _ => None,
         });
         for id in late.collect::<Vec<_>>() {
-            self.drained(&id, out);
+            self.drained(&id, now, out);
         }
         for (&worker, entry) in &mut self.workers {
             if entry.until <= now.uptime {
@@ -392,7 +409,7 @@ impl Container {
     }
 
     fn drain(&mut self, id: &str, exit: Exit, now: Now, out: &mut Effects) {
-        self.phase = Phase::Draining { exit, until: now.uptime + DRAIN_LIMIT };
+        self.phase = Phase::Draining { exit, until: now.uptime + DRAIN_LIMIT, delete: None };
         out.push(Effect::DrainLog { container: id.to_owned() });
     }
 

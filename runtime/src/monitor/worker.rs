@@ -1,5 +1,11 @@
 //! A worker: one invocation of the OCI runtime's command line, and what came of it.
 //!
+//! ```text
+//!            spawned               reaped with 0, and what it made is this process's child
+//!   asked ────────────▶ running ─────────────────────────────────────────────────────────▶ done: pid, terminal
+//!     │                    │ reaped otherwise, or what it made is nobody's
+//!     └─ cannot be run ────┴─────────────▶ failed: the last error of its log, or how it ended
+//! ```
 //! The monitor never waits for one. Its result lies in files of a folder of its own, so that neither a full pipe
 //! nor a runtime that hangs half-way through a message can hold the monitor up.
 

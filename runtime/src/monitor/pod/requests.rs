@@ -91,18 +91,16 @@ impl Pod {
             }
             Request::Delete { container: id } => {
                 let container = self.find(&id)?;
-                let exit = match container.phase {
-                    Phase::Created => None,
-                    Phase::Exited(exit) => Some(exit),
+                match &mut container.phase {
+                    Phase::Created => self.delete(from, &id, None, now, out),
+                    Phase::Exited(exit) => {
+                        let exit = Some(*exit);
+                        self.delete(from, &id, exit, now, out);
+                    }
+                    // It has ended; only its log has not. Whoever saw that it ended may delete it.
+                    Phase::Draining { delete: asked @ None, .. } => *asked = Some(from),
                     _ => return Err(container.refuse("delete", &id)),
-                };
-                container.phase = Phase::Deleting { exit };
-                self.work(
-                    Task::Delete { to: from, container: id.clone() },
-                    Job::Delete { container: id },
-                    now,
-                    out,
-                );
+                }
             }
             Request::Shutdown => {
                 let living = self

@@ -121,6 +121,22 @@ fn an_exit_is_recorded_at_once_and_told_when_the_log_has_drained() {
 }
 
 #[test]
+fn what_drains_is_deleted_once_it_has() {
+    let mut pod = running();
+    reaped(&mut pod, 7, 4);
+    assert!(ask(&mut pod, delete(), 4).is_empty());
+    assert_eq!(refused(&ask(&mut pod, delete(), 4)), Some(ErrorCode::WrongState));
+    let effects = pod.apply(Input::LogDrained { container: "c".into() }, now(5));
+    assert!(told(&effects));
+    let effects = ended(&mut pod, worker(&effects), 0, 6);
+    assert!(matches!(
+        &effects[..],
+        [Effect::Forget { .. }, Effect::Reply { to: FROM, result: Ok(Reply::Done), .. }]
+    ));
+    assert!(pod.status().containers.is_empty());
+}
+
+#[test]
 fn a_log_that_does_not_drain_holds_an_exit_back_for_a_while_only() {
     let mut pod = running();
     reaped(&mut pod, 7, 4);
@@ -180,7 +196,6 @@ fn only_an_exited_or_a_created_container_can_be_deleted() {
     let mut pod = running();
     assert_eq!(refused(&ask(&mut pod, delete(), 4)), Some(ErrorCode::WrongState));
     reaped(&mut pod, 7, 5);
-    assert_eq!(refused(&ask(&mut pod, delete(), 5)), Some(ErrorCode::WrongState));
     pod.apply(Input::LogDrained { container: "c".into() }, now(5));
     let worker_id = worker(&ask(&mut pod, delete(), 6));
     let effects = ended(&mut pod, worker_id, 0, 7);
