@@ -31,7 +31,7 @@ pub struct Config {
     pub runtime: PathBuf,
     /// Where exec and attach are served to the kubelet; port 0 takes a free one.
     pub stream_address: SocketAddr,
-    /// The admin endpoint's socket; `None` serves none.
+    /// The admin endpoint's socket; `None` leaves the choice to who starts the daemon.
     pub admin: Option<PathBuf>,
 }
 

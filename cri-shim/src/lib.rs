@@ -23,4 +23,4 @@ pub mod translate;
 
 pub use config::{Config, ConfigFile};
 pub use image::unpack_main;
-pub use run::{Error, run};
+pub use run::{Claim, Error, run};

@@ -61,19 +61,32 @@ pub enum Error {
     Task(&'static str),
 }
 
-/// Serves CRI until `shutdown` is cancelled. Pods keep running under their monitors afterwards.
-pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let folders = [&config.root, &config.state];
-    for folder in folders {
-        disk::make_dirs(folder).map_err(|error| Error::Recover(error.to_string()))?;
+/// A daemon's folders: there, and this process's alone. Nothing else was touched yet.
+pub struct Claim {
+    config: Config,
+    _lock: daemon::FolderLock,
+}
+
+impl Claim {
+    /// Makes the folders and takes them; refused while another process has them, which the error names.
+    pub fn take(config: Config) -> Result<Self, Error> {
+        for folder in [&config.root, &config.state] {
+            disk::make_dirs(folder).map_err(|error| Error::Recover(error.to_string()))?;
+        }
+        let lock = daemon::FolderLock::take(&config.state)
+            .map_err(|source| Error::Listen { path: config.state.clone(), source })?;
+        Ok(Self { config, _lock: lock })
     }
-    let _lock = daemon::FolderLock::take(&config.state)
-        .map_err(|source| Error::Listen { path: config.state.clone(), source })?;
+}
+
+/// Serves CRI until `shutdown` is cancelled. Pods keep running under their monitors afterwards.
+pub async fn run(claim: Claim, shutdown: CancellationToken) -> Result<(), Error> {
+    let config = &claim.config;
     let store = ImageStore::open(&config.root, &config.registry_config_dir)
         .map_err(|error| Error::Images(error.to_string()))?;
     let rootfs: Arc<dyn Rootfs> = Arc::new(StoredImages::new(store.clone(), config.root.clone()));
     let images = Images { store, root: config.root.clone() };
-    let (engine, watching) = start(&config, rootfs).await?;
+    let (engine, watching) = start(config, rootfs).await?;
     let address = config.stream_address;
     let backend = Arc::new(Streams(Arc::clone(&engine)));
     let (streams, streaming) = StreamServer::start(address, backend, shutdown.clone())

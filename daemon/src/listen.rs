@@ -2,9 +2,10 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tokio::net::UnixListener;
 
 use crate::paths::fits_socket;
@@ -16,8 +17,12 @@ use crate::paths::fits_socket;
 /// keep others out: daemons make theirs 0700.
 pub fn listen_unix(path: &Path) -> io::Result<UnixListener> {
     fits_socket(path).map_err(|text| io::Error::new(io::ErrorKind::InvalidInput, text))?;
-    if UnixStream::connect(path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves this socket"));
+    match connects(path) {
+        // Its queue is full: somebody listens, though nobody accepts.
+        Ok(()) | Err(Errno::AGAIN) => {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves this socket"));
+        }
+        Err(_) => {}
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -28,9 +33,33 @@ pub fn listen_unix(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Whether a unix socket takes connections. Does not wait for a process that listens and accepts nothing: once its
+/// queue is full that is `WouldBlock` (connect(2)).
+pub fn takes_connections(path: &Path) -> io::Result<()> {
+    connects(path).map_err(io::Error::from)
+}
+
+fn connects(path: &Path) -> Result<(), Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(socket, &SocketAddrUnix::new(path)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_hangs_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let hung = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        rustix::net::bind(&hung, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        rustix::net::listen(&hung, 0).unwrap();
+        let _queued = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        assert_eq!(takes_connections(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(listen_unix(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
 
     #[tokio::test]
     async fn the_socket_is_private_and_replaces_a_stale_one() {

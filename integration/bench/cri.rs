@@ -35,7 +35,7 @@ fn main() -> Result<(), Error> {
     let wanted = |name: &str| alone.as_ref().is_none_or(|alone| alone == name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let folder = tempfile::tempdir()?;
-    runtime.block_on(async {
+    let measured = runtime.block_on(async {
         let (mut results, mut peers) = (Vec::new(), Vec::new());
         if wanted("orlop") {
             peers.push(orlop(&folder.path().join("orlop")).await?);
@@ -54,7 +54,11 @@ fn main() -> Result<(), Error> {
             density(peer, pods).await?;
         }
         Ok(())
-    })
+    });
+    for name in ["orlop", "containerd"] {
+        integration::leftovers::end_all(&format!("orlop-bench-{name}"));
+    }
+    measured
 }
 
 /// One pod's life, timed call by call.

@@ -22,8 +22,7 @@ pub fn machine(
         mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| format!("mount {point}")),
     );
     for arguments in [&["-o", "link"][..], &["-o", "route"]] {
-        let output = Command::new("ip").args(arguments).output()?;
-        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines = said(Command::new("ip").args(arguments))?;
         // The state of the bridge follows its ports.
         let names =
             lines.lines().filter_map(|line| line.split(" mtu").next()?.split('@').next().map(str::to_owned));
@@ -32,8 +31,8 @@ pub fn machine(
         };
         all.extend(names.map(|line| format!("link {}", steady(line))));
     }
-    let rules = Command::new("nft").args(["list", "ruleset"]).output()?;
-    all.extend(String::from_utf8_lossy(&rules.stdout).lines().map(|line| format!("nft {line}")));
+    let rules = said(Command::new("nft").args(["list", "ruleset"]))?;
+    all.extend(rules.lines().map(|line| format!("nft {line}")));
     for folder in folders {
         list(folder, &mut all);
     }
@@ -46,6 +45,16 @@ pub fn machine(
         }
     }
     Ok(all)
+}
+
+/// The output of a command, which must succeed: two failures would be the same machine.
+fn said(command: &mut Command) -> Result<String, TestError> {
+    let output = command.output()?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(TestError::Failed(format!("{command:?}: {}: {text}", output.status)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// A folder's content with all below it.
@@ -105,7 +114,26 @@ pub fn end_all(cgroup: &str) {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     for folder in folders.iter().rev() {
-        let _ = std::fs::remove_dir(folder);
+        // Where a controller is not mounted, engines make plain folders with files of the same names.
+        let plain = !folder.join("cgroup.procs").exists();
+        let _ = if plain { std::fs::remove_dir_all(folder) } else { std::fs::remove_dir(folder) };
+    }
+}
+
+/// The mount namespace of a process, as the kernel names it.
+pub fn mount_namespace(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
+}
+
+/// Ends every other process of a mount namespace: what a peer detached, such as containerd's shims, is in no cgroup of
+/// a test, but in its world.
+pub fn end_world(namespace: &Path) {
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        let Some(pid) = pid.filter(|pid| *pid != std::process::id()) else { continue };
+        if mount_namespace(pid).is_some_and(|its| its == namespace) {
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+        }
     }
 }
 

@@ -83,7 +83,7 @@ impl Node {
             "name": "test",
             "plugins": [
                 {
-                    "type": "bridge", "bridge": "orlopt0", "isGateway": true,
+                    "type": "bridge", "bridge": "orlopt0", "isGateway": true, "ipMasq": true,
                     "ipam": {
                         "type": "host-local",
                         "dataDir": self.folder.join("leases"),
@@ -206,7 +206,12 @@ impl Node {
 
     /// Runs a pod.
     pub fn run(&self, name: &str) -> Result<String, TestError> {
-        let request = RunPodSandboxRequest { config: Some(self.pod(name)), runtime_handler: String::new() };
+        self.run_with(self.pod(name))
+    }
+
+    /// Runs a pod of this configuration.
+    pub fn run_with(&self, config: PodSandboxConfig) -> Result<String, TestError> {
+        let request = RunPodSandboxRequest { config: Some(config), runtime_handler: String::new() };
         let mut cri = self.client()?;
         let answer = self
             .runtime

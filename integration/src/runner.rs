@@ -13,6 +13,8 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use crate::leftovers;
+
 /// What a test returns.
 pub type TestResult = Result<(), TestError>;
 
@@ -94,7 +96,15 @@ fn one(tests: &[Test], name: &str) -> ExitCode {
         eprintln!("entering a private world: {error}");
         return ExitCode::FAILURE;
     }
-    match (test.run)() {
+    let outcome = (test.run)();
+    if let Some(world) = leftovers::mount_namespace(std::process::id()) {
+        leftovers::end_world(&world);
+    }
+    // The cgroups of instances with a data folder of their own carry the name of their run folder.
+    for instance in std::fs::read_dir("/run/orlop").into_iter().flatten().flatten() {
+        leftovers::end_all(&format!("orlop-{}", instance.file_name().display()));
+    }
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(TestError::Skipped(reason)) => {
             eprintln!("{reason}");
@@ -111,6 +121,8 @@ fn spawn(name: &str, deadline: Duration) -> Result<Completion, Failed> {
     let exe = std::env::current_exe().map_err(|error| error.to_string())?;
     let child = Command::new(exe)
         .env(ONE, name)
+        // What it names lies below /run, which is empty in a test's world.
+        .env_remove("XDG_RUNTIME_DIR")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -122,17 +134,21 @@ fn spawn(name: &str, deadline: Duration) -> Result<Completion, Failed> {
     let watch = std::thread::spawn(move || {
         let late = watched.recv_timeout(deadline).is_err_and(|error| error == RecvTimeoutError::Timeout);
         if late {
+            let world = leftovers::mount_namespace(group.as_raw().cast_unsigned());
             let _ = killpg(group, Signal::SIGKILL);
+            // One that has not entered its own yet is in ours, which is everybody's.
+            let ours = leftovers::mount_namespace(std::process::id());
+            if let Some(world) = world.filter(|world| ours.as_ref().is_some_and(|ours| ours != world)) {
+                leftovers::end_world(&world);
+            }
         }
         late
     });
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
     drop(ended);
     let late = watch.join().unwrap_or_default();
-    if !output.status.success() {
-        // What it detached is in a cgroup of its own name, which a test that was killed could not clear.
-        crate::leftovers::end_all(&format!("orlop-test-{group}"));
-    }
+    // What it detached is in a cgroup of its own name, and what engines make below that is not theirs to remove.
+    leftovers::end_all(&format!("orlop-test-{group}"));
     if late {
         return Err(format!("did not end within {} s", deadline.as_secs()).into());
     }

@@ -325,6 +325,11 @@ fn look_into(instance: &Instance) -> TestResult {
     let pod = json(&instance.orlop(["describe", "look", "-o", "json"])?)?;
     check(pod["spec"]["containers"][1]["name"] == "side", || format!("{pod:#}"))?;
 
+    let yaml = succeeds(&instance.orlop(["describe", "look", "-o", "yaml"])?)?;
+    check(yaml.contains("\nspec:\n") && yaml.contains("name: side"), || yaml.clone())?;
+    let yaml = succeeds(&instance.orlop(["ps", "-o", "yaml"])?)?;
+    check(yaml.contains("ready: true"), || yaml.clone())?;
+
     let found = succeeds(&instance.orlop(["describe", "-n", "default", "look"])?)?;
     check(found == described || found.contains("Conditions:"), || found.clone())?;
     let nowhere = instance.orlop(["describe", "-n", "other", "look"])?;

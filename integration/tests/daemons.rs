@@ -25,6 +25,8 @@ static TESTS: &[Test] = &[
     Test { name: "two_instances_stand_side_by_side", run: two_instances_stand_side_by_side },
     Test { name: "relative_paths_mean_the_callers_folder", run: relative_paths_mean_the_callers_folder },
     Test { name: "the_machines_file_is_not_for_instances", run: the_machines_file_is_not_for_instances },
+    Test { name: "a_kubelet_says_what_it_waits_for", run: a_kubelet_says_what_it_waits_for },
+    Test { name: "the_files_admin_socket_holds_under_up", run: the_files_admin_socket_holds_under_up },
     Test { name: "the_name_kubelet_is_the_kubelet", run: the_name_kubelet_is_the_kubelet },
     Test { name: "a_second_signal_ends_at_once", run: a_second_signal_ends_at_once },
 ];
@@ -124,8 +126,11 @@ fn a_second_daemon_on_the_same_folder_is_refused() -> TestResult {
     let folder = TempDir::new()?;
     let first = up(folder.path(), "data", &[])?;
     let holder = format!("in use by process {}", first.pid());
+    let network = folder.path().join("data/cni/net.d/10-orlop.conflist");
+    let before = std::fs::read(&network)?;
     for second in [
         &["up", "--data-dir", "data"][..],
+        &["up", "--data-dir", "data", "--bridge", "br8"],
         &["kubelet", "--data-dir", "data", "--admin-socket", "/run/second.sock"],
         &["cri", "--data-dir", "data", "--admin-socket", "/run/second.sock"],
         // The same folder under another run folder.
@@ -136,6 +141,7 @@ fn a_second_daemon_on_the_same_folder_is_refused() -> TestResult {
         let named = said.contains(&holder) || said.contains("another process serves this socket");
         check(output.status.code() == Some(1) && named, || format!("{second:?}: {}: {said}", output.status))?;
     }
+    check(std::fs::read(&network)? == before, || "a refused daemon changed the first one's network".into())?;
     let ps = orlop(folder.path(), &["ps", "--data-dir", "data"])?;
     check(ps.status.success(), || format!("the first one no longer answers: {}", said(&ps)))
 }
@@ -177,6 +183,34 @@ fn the_machines_file_is_not_for_instances() -> TestResult {
     up(folder.path(), "data", &[]).map(drop)
 }
 
+fn a_kubelet_says_what_it_waits_for() -> TestResult {
+    let folder = TempDir::new()?;
+    let mut command = Command::new(bin("orlop"));
+    command.current_dir(folder.path()).env_remove("ORLOP_DATA_DIR").args(["kubelet", "--data-dir", "data"]);
+    command.args([
+        "--container-runtime-endpoint",
+        "unix:///run/nobody.sock",
+        "--admin-socket",
+        "/run/k.sock",
+    ]);
+    let daemon = Daemon::spawn(command, &folder.path().join("log"))?;
+    wait_for(Duration::from_secs(20), "what it waits for", || {
+        check(daemon_lives(&daemon), || format!("it ended:\n{}", daemon.log()))?;
+        let output = Command::new("curl")
+            .args(["-sS", "--unix-socket", "/run/k.sock", "http://orlop/readyz"])
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        Ok(said.contains("runtime: does not answer yet").then_some(()))
+    })
+}
+
+fn the_files_admin_socket_holds_under_up() -> TestResult {
+    let folder = TempDir::new()?;
+    std::fs::write(folder.path().join("cri.toml"), "admin = \"/run/of-the-file.sock\"\n")?;
+    let _daemon = up(folder.path(), "data", &["--cri-config", "cri.toml"])?;
+    check(Path::new("/run/of-the-file.sock").exists(), || "there is no socket".into())
+}
+
 fn the_name_kubelet_is_the_kubelet() -> TestResult {
     let folder = TempDir::new()?;
     let kubelet = folder.path().join("kubelet");
@@ -184,6 +218,12 @@ fn the_name_kubelet_is_the_kubelet() -> TestResult {
     let help = Command::new(&kubelet).arg("--help").output()?;
     let text = String::from_utf8_lossy(&help.stdout);
     check(help.status.success() && text.contains("--container-runtime-endpoint"), || {
+        text.clone().into_owned()
+    })?;
+    // kubeadm and others ask for it.
+    let version = Command::new(&kubelet).arg("--version").output()?;
+    let text = String::from_utf8_lossy(&version.stdout);
+    check(version.status.success() && text.trim_end().ends_with(env!("CARGO_PKG_VERSION")), || {
         text.clone().into_owned()
     })
 }

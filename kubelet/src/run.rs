@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use daemon::Readiness;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ use crate::server::{self, Server};
 use crate::source::{self, SourceConfig};
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::worker::{Machine, Performer, Told, Worker};
+use crate::worker::{self, Machine, Performer, Told, Worker};
 
 /// How often the folder of manifests is looked at although nothing was told.
 const RESCAN: Duration = Duration::from_secs(20);
@@ -51,12 +52,14 @@ pub enum Error {
     Task(&'static str),
 }
 
-/// Runs the kubelet until `shutdown` is cancelled. Pods keep running when it ends.
-pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+/// Runs the kubelet until `shutdown` is cancelled. Pods keep running when it ends. What it waits for before it is
+/// ready stands in `ready`.
+pub async fn run(config: Config, ready: Readiness, shutdown: CancellationToken) -> Result<(), Error> {
     let io = |what: String| move |source| Error::Io { what, source };
     // Two kubelets over one folder would end each other's pods.
     let state = config.root_dir.join("orlop");
     let _lock = daemon::FolderLock::take(&state).map_err(io(state.display().to_string()))?;
+    ready.waits_for(worker::RUNTIME, "does not answer yet");
     let client =
         cri::Client::new(&config.container_runtime_endpoint, config.image_service_endpoint.as_deref());
     let version = tokio::select! {
@@ -84,7 +87,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     let cgroups = Tree::open(&node.cgroup_root, node.cgroup_driver)
         .map_err(|error| Error::Config(format!("cgroups below {}: {error}", node.cgroup_root)))?;
     let epoch = Instant::now();
-    let told = Told::default();
+    let told = Told { ready, ..Told::default() };
     let server = Server {
         told: told.clone(),
         settings: Arc::new(settings.clone()),

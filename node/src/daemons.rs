@@ -5,23 +5,24 @@ pub(crate) mod kubelet;
 pub(crate) mod up;
 
 use std::os::unix::fs::DirBuilderExt as _;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use daemon::{Admin, CancellationToken};
+use daemon::{Admin, CancellationToken, Readiness};
 
 use crate::{Error, Global};
 
 /// Installs the log, starts the executor, and runs a daemon until it ends or a signal asks it to.
 ///
-/// The admin endpoint is served at `admin` meanwhile; the daemon is ready when all of `sockets` take connections.
+/// The admin endpoint is served at `admin` meanwhile; the daemon is ready when all of `sockets` take connections and
+/// it waits for nothing else.
 fn serve<F, Fut>(global: &Global, admin: &Path, sockets: Vec<PathBuf>, run: F) -> Result<ExitCode, Error>
 where
-    F: FnOnce(CancellationToken) -> Fut,
+    F: FnOnce(CancellationToken, Readiness) -> Fut,
     Fut: Future<Output = Result<(), Error>>,
 {
     let logs = daemon::init_logs(&global.log_level, global.log_format).map_err(Error::Usage)?;
+    daemon::count_panics();
     let executor = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // A node's daemons wait far more than they compute; threads cost memory.
@@ -30,14 +31,23 @@ where
         .map_err(|error| Error::failed(&error))?;
     let done = executor.block_on(async {
         let shutdown = daemon::on_signals().map_err(|error| Error::failed(&error))?;
+        let readiness = Readiness::default();
+        let waits = readiness.clone();
         let endpoint = Admin {
-            ready: Box::new(move || all_accept(&sockets)),
+            ready: Box::new(move || {
+                let missing = [all_accept(&sockets).err(), waits.missing()];
+                if missing.iter().all(Option::is_none) {
+                    Ok(())
+                } else {
+                    Err(missing.into_iter().flatten().collect())
+                }
+            }),
             logs,
             metrics: Box::new(daemon::process_metrics),
         };
         let served = endpoint.serve(admin, shutdown.clone());
         tokio::select! {
-            result = run(shutdown.clone()) => result,
+            result = run(shutdown.clone(), readiness) => result,
             // Until it is asked to end, an endpoint that ends is broken.
             Err(error) = served => Err(Error::failed(&error)),
         }
@@ -51,7 +61,7 @@ where
 fn all_accept(sockets: &[PathBuf]) -> Result<(), String> {
     let missing: String = sockets
         .iter()
-        .filter_map(|socket| Some((socket, UnixStream::connect(socket).err()?)))
+        .filter_map(|socket| Some((socket, daemon::takes_connections(socket).err()?)))
         .map(|(socket, error)| format!("{}: {error}\n", socket.display()))
         .collect();
     if missing.is_empty() { Ok(()) } else { Err(missing) }

@@ -1,7 +1,9 @@
 //! The Container Runtime Interface v1 of Kubernetes 1.36.
 //!
-//! The messages, the client and the server traits are generated from `proto/runtime_v1.proto`; this
-//! crate adds nothing to them but the descriptors, from which tests derive the list of all fields.
+//! The messages, the client and the server traits are generated from `proto/runtime_v1.proto`; this crate adds
+//! the descriptors, from which tests derive the list of all fields, and the grammar of an image's name.
+
+pub mod reference;
 
 /// Messages, `runtime_service_client`, `runtime_service_server`, `image_service_client` and
 /// `image_service_server` of package `runtime.v1`.

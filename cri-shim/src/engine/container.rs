@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api_cri::v1::{ContainerConfig, ContainerEventType, LinuxContainerResources, NamespaceMode};
 use api_monitor::{CreateRequest, Request};
+use oci_spec::runtime::Spec;
 
 use super::{Engine, machine, new_id, now};
 use crate::core::container::{Container, ContainerPhase, End};
@@ -199,6 +200,14 @@ impl Engine {
         }
         // A daemon before this one may have come as far as that.
         if self.init(id).is_none() {
+            let created_with = container.config.linux.as_ref().and_then(|linux| linux.resources.clone());
+            if container.resources != created_with.unwrap_or_default() {
+                let mut bundle: Spec = disk::read_json(&self.performer.paths.spec(id))?;
+                spec::limit(&mut bundle, &container.resources, &self.host)?;
+                operation
+                    .perform(Effect::WriteSpec { container: id.clone(), spec: Box::new(bundle) })
+                    .await?;
+            }
             let request = Box::new(CreateRequest {
                 container: id.clone(),
                 bundle: self.performer.paths.container(id),
@@ -247,23 +256,28 @@ impl Engine {
         id: &str,
         asked: LinuxContainerResources,
     ) -> Result<(), Failure> {
+        let limits = spec::linux_resources(&asked, &self.host)?;
         let container = self.state().container(id)?.clone();
         if !container.alive() {
             return Err(Failure::state(format!("container {} has ended", container.id)));
         }
+        // Without a cgroup yet, it is born with them: StartContainer puts them into the bundle. That it has not begun
+        // is looked at in the same step in which they are taken down.
+        let waits = self.state().step_container(&container.id, |container| {
+            let waits = container.phase == ContainerPhase::Created && container.pid == 0;
+            if waits {
+                merge(&mut container.resources, asked.clone());
+            }
+            waits
+        });
+        if let Some(container) = waits {
+            self.save(container).await;
+            return Ok(());
+        }
         if container.pid != 0 {
-            let limits = spec::linux_resources(&asked, &self.host)?;
             self.performer.cgroup(&container.cgroup).apply(&limits).map_err(|error| {
                 Failure::internal(format!("updating container {}: {error}", container.id))
             })?;
-        } else if container.phase == ContainerPhase::Created {
-            // It has no cgroup yet: what StartContainer makes is born with them.
-            let mut resources = container.resources.clone();
-            merge(&mut resources, asked.clone());
-            let path = self.performer.paths.spec(&container.id);
-            let mut bundle = disk::read_json(&path)?;
-            spec::limit(&mut bundle, &resources, &self.host)?;
-            disk::write_json(&path, &bundle)?;
         } else {
             return Err(Failure::state(format!("container {} is being started", container.id)));
         }

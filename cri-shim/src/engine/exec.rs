@@ -1,4 +1,11 @@
 //! ExecSync, and the process side of exec and attach.
+//!
+//! ```text
+//!            the monitor's worker made it           it ends (the monitor reaps)       streams end, or 500 ms
+//!   asked ───────────────────────────────▶ running ────────────────────────────▶ ended ──────────────▶ answered
+//!     │ refused, or the runtime failed       │ ExecSync's deadline: killed with its children
+//!     └──────────────▶ error ◀───────────────┴─ the monitor is gone
+//! ```
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;

@@ -18,46 +18,30 @@ pub(crate) struct Reference {
 }
 
 const DOCKER: &str = "docker.io";
-/// As the distribution specification has them.
-const LONGEST_NAME: usize = 255;
-const LONGEST_TAG: usize = 128;
 
 impl Reference {
     /// Reads a reference.
     pub(crate) fn parse(text: &str) -> Result<Self, ImageError> {
         let wrong = |reason| ImageError::Reference { reference: text.into(), reason };
-        let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) if digest::is_valid(digest) => (rest, Some(digest.to_owned())),
-            Some(_) => return Err(wrong("the digest is not sha256: and 64 hexadecimal digits")),
-            None => (text, None),
-        };
-        // A colon behind the last slash begins a tag; one before it, a port.
-        let name_start = rest.rfind('/').map_or(0, |slash| slash + 1);
-        let (name, tag) = match rest[name_start..].split_once(':') {
-            Some((_, tag)) if is_tag(tag) => (&rest[..rest.len() - tag.len() - 1], Some(tag.to_owned())),
-            Some(_) => return Err(wrong("the tag is malformed")),
-            None => (rest, None),
-        };
-        let (registry, repository) = match name.split_once('/') {
-            Some((first, path)) if first.contains(['.', ':']) || first == "localhost" => {
-                (first, path.to_owned())
-            }
-            _ => (DOCKER, name.to_owned()),
-        };
-        let registry = if registry == "index.docker.io" { DOCKER } else { registry };
-        let repository = if registry == DOCKER && !repository.contains('/') {
-            format!("library/{repository}")
-        } else {
-            repository
-        };
-        if !is_registry(registry) {
+        let parts = api_cri::reference::parse(text).map_err(wrong)?;
+        if parts.digest.is_some_and(|digest| !digest::is_valid(digest)) {
+            return Err(wrong("the digest is not sha256: and 64 hexadecimal digits"));
+        }
+        let registry = parts.host.filter(|host| *host != "index.docker.io").unwrap_or(DOCKER);
+        // What looks like an IPv4 address or an internationalized name must also be one.
+        if url::Url::parse(&format!("https://{registry}/")).is_err() {
             return Err(wrong("the registry is malformed"));
         }
-        if repository.len() > LONGEST_NAME || !repository.split('/').all(is_component) {
-            return Err(wrong(
-                "the repository is malformed (lower case letters, digits, and . _ - between them)",
-            ));
+        let repository = if registry == DOCKER && !parts.path.contains('/') {
+            format!("library/{}", parts.path)
+        } else {
+            parts.path.to_owned()
+        };
+        if repository.len() > api_cri::reference::LONGEST_PATH {
+            return Err(wrong("it is longer than 255 characters"));
         }
+        let digest = parts.digest.map(str::to_owned);
+        let tag = parts.tag.map(str::to_owned);
         let tag = if tag.is_none() && digest.is_none() { Some("latest".into()) } else { tag };
         Ok(Self { registry: registry.into(), repository, tag, digest })
     }
@@ -97,37 +81,6 @@ impl fmt::Display for Reference {
     }
 }
 
-fn is_tag(tag: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    !tag.is_empty()
-        && tag.len() <= LONGEST_TAG
-        && word(tag.as_bytes()[0])
-        && tag.bytes().all(|byte| word(byte) || byte == b'.' || byte == b'-')
-}
-
-fn is_registry(registry: &str) -> bool {
-    let (host, port) = registry.split_once(':').map_or((registry, None), |(host, port)| (host, Some(port)));
-    let host_ok = !host.is_empty()
-        && !host.starts_with(['.', '-'])
-        && !host.contains("..")
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-');
-    // What looks like an IPv4 address or an internationalized name must also be one.
-    host_ok
-        && port.is_none_or(|port| port.parse::<u16>().is_ok())
-        && url::Url::parse(&format!("https://{registry}/")).is_ok()
-}
-
-/// One part of a repository's path: letters and digits, with single separators between them.
-fn is_component(part: &str) -> bool {
-    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = part.as_bytes();
-    let ends = bytes.first().zip(bytes.last());
-    ends.is_some_and(|(first, last)| alphanumeric(*first) && alphanumeric(*last))
-        && bytes.iter().all(|&byte| alphanumeric(byte) || matches!(byte, b'.' | b'_' | b'-'))
-        && !part.contains("..")
-        && !part.contains("___")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +115,7 @@ mod tests {
             "",
             ":",
             "a:",
-            "A/b",
+            "a/B",
             "a//b",
             "../b",
             "a@sha256:1",

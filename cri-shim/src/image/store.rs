@@ -1,4 +1,14 @@
 //! What images there are: records in redb, and a copy of them in memory that all reads are served from.
+//!
+//! ```text
+//!            pull, import: layers synced,          its last tag is given to another
+//!            then the record committed             image by a pull or import
+//!   absent ─────────────────────────────▶ tagged ──────────────────────────────────▶ known by digest alone
+//!     ▲                                      │ ▲                                          │ │
+//!     │  RemoveImage; at the start: a layer  │ └────────── pulled under a tag ────────────┘ │
+//!     └──────── is missing ──────────────────┴──────────────────────────────────────────────┘
+//! ```
+//! Layers that no record names are removed after each removal and at the start; a pull under way holds its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

@@ -54,6 +54,7 @@ pub(crate) fn the_admin_endpoint_answers() -> TestResult {
     let resident = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
     let resident = resident.and_then(|value| value.parse::<f64>().ok()).unwrap_or_default();
     check(code == 200 && resident > 1e6, || format!("{code}: {metrics}"))?;
+    check(metrics.contains("orlop_panics_total 0\n"), || metrics.clone())?;
 
     let lines = |node: &Node| node.log().lines().filter(|line| line.contains("DEBUG")).count();
     check(lines(&node) == 0, || "it was at debug before".into())?;

@@ -65,6 +65,14 @@ const TESTS: &[Test] = &[
         name: "a_container_that_is_being_started_can_be_stopped",
         run: start::a_container_that_is_being_started_can_be_stopped,
     },
+    Test {
+        name: "what_was_started_unrecorded_runs_and_can_be_stopped",
+        run: start::what_was_started_unrecorded_runs_and_can_be_stopped,
+    },
+    Test {
+        name: "a_program_that_cannot_be_executed_is_told_with_its_reason",
+        run: start::a_program_that_cannot_be_executed_is_told_with_its_reason,
+    },
     Test { name: "events_tell_every_step", run: events::events_tell_every_step },
     Test { name: "a_pod_whose_monitor_hangs_ends_soon", run: hung::a_pod_whose_monitor_hangs_ends_soon },
     Test {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use api_cri::v1::{
-    ContainerState, LinuxContainerResources, RemoveContainerRequest, StartContainerRequest,
+    ContainerState, LinuxContainerResources, Mount, RemoveContainerRequest, StartContainerRequest,
     StopContainerRequest, UpdateContainerResourcesRequest,
 };
 use integration::leftovers::{self, compare};
@@ -18,7 +18,7 @@ use crate::life::{first_pod, remove};
 const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) fn what_was_not_started_has_no_process_and_takes_limits() -> TestResult {
-    let node = Node::ready()?;
+    let mut node = Node::ready()?;
     let sandbox = node.run("limits")?;
     let mut config = node.container("c", &["sleep", "1000"]);
     let resources = LinuxContainerResources { cpu_quota: 50_000, cpu_period: 100_000, ..Default::default() };
@@ -35,6 +35,9 @@ pub(crate) fn what_was_not_started_has_no_process_and_takes_limits() -> TestResu
     node.runtime
         .block_on(cri.runtime.update_container_resources(request))
         .map_err(|status| node.told(&status))?;
+    // Until the start they stand in the record alone.
+    node.kill()?;
+    node.start(&[])?;
     node.start_container(&container)?;
     let quota = cgroup_file(&node, &container, &["cpu.cfs_quota_us", "cpu.max"])?;
     let period = cgroup_file(&node, &container, &["cpu.cfs_period_us", "cpu.max"])?;
@@ -89,6 +92,61 @@ pub(crate) fn a_killed_daemon_keeps_what_was_not_started() -> TestResult {
         check((code, text.as_str()) == (0, "in\n"), || format!("{code}: {text}"))?;
     }
     remove(&node, &sandbox)
+}
+
+pub(crate) fn what_was_started_unrecorded_runs_and_can_be_stopped() -> TestResult {
+    let mut node = Node::ready()?;
+    let sandbox = node.run("unrecorded")?;
+    let container = node.create("unrecorded", &sandbox, "c", &["sleep", "1000"])?;
+    node.kill()?;
+    // Dies when the program runs and its record still says that it does not.
+    node.start(&[("ORLOP_CRASH_AT", "StartContainer:2")])?;
+    check(node.start_container(&container).is_err(), || "the daemon lives on".into())?;
+    node.kill()?;
+    node.start(&[])?;
+    let status = node.status(&container)?;
+    check(status.state() == ContainerState::ContainerRunning && status.started_at > 0, || {
+        format!("{status:?}")
+    })?;
+    let mut cri = node.client()?;
+    let stop = StopContainerRequest { container_id: container.clone(), timeout: 0 };
+    node.runtime.block_on(cri.runtime.stop_container(stop)).map_err(|status| node.told(&status))?;
+    let status = node.status(&container)?;
+    check((status.state(), status.exit_code) == (ContainerState::ContainerExited, 137), || {
+        format!("{status:?}")
+    })?;
+    remove(&node, &sandbox)
+}
+
+pub(crate) fn a_program_that_cannot_be_executed_is_told_with_its_reason() -> TestResult {
+    let node = Node::ready()?;
+    first_pod(&node)?;
+    let before = machine(&node)?;
+    let sandbox = node.run("script")?;
+    let scripts = node.folder.join("scripts");
+    std::fs::create_dir(&scripts)?;
+    // It is there and may be executed, so that only the kernel can tell.
+    let script = scripts.join("script");
+    std::fs::write(&script, "#!/nonexistent/interpreter\n")?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+    let mut config = node.container("c", &["/scripts/script"]);
+    config.mounts.push(Mount {
+        container_path: "/scripts".into(),
+        host_path: scripts.display().to_string(),
+        ..Default::default()
+    });
+    let container = node.create_from("script", &sandbox, config)?;
+    check(node.start_container(&container).is_err(), || "it was started".into())?;
+    let status = node.status(&container)?;
+    check(
+        (status.state(), status.exit_code, status.reason.as_str())
+            == (ContainerState::ContainerExited, 128, "StartError")
+            && status.message.contains("/scripts/script"),
+        || format!("{status:?}"),
+    )?;
+    remove(&node, &sandbox)?;
+    std::fs::remove_dir_all(&scripts)?;
+    compare(&before, &machine(&node)?)
 }
 
 /// A runtime whose `create` says that it has begun, and goes on when it may.

@@ -25,6 +25,7 @@ const TESTS: &[Test] = &[
     Test { name: "importing_a_layout_says_its_progress", run: pulls::import },
     Test { name: "a_full_disk_is_named_and_nothing_is_left", run: pulls::full_disk },
     Test { name: "a_killed_daemon_leaves_nothing_and_pulls_again", run: stub::killed_in_a_pull },
+    Test { name: "layers_come_in_parallel", run: stub::parallel },
     Test { name: "a_call_ends_at_its_deadline", run: stub::deadline },
     Test { name: "hostile_archives_are_refused_or_stay_inside", run: hostile::archives },
 ];

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use api_cri::images::PullRequest;
@@ -15,12 +15,16 @@ use tonic::Code;
 
 use crate::world::{DEADLINE, World, layout, request, shell};
 
-/// Serves one layout under every name. While `stalls` is set, layers stop at their half and manifests never come.
+/// Serves one layout under every name. While `stalls` is set, layers stop at their half and manifests never come; while
+/// `waits_for` layers were not asked for yet, none comes.
 struct Stub {
     layout: PathBuf,
     manifest: PathBuf,
     stalls_in: &'static str,
     stalls: AtomicBool,
+    waits_for: usize,
+    /// How many were asked for.
+    layers: (Mutex<usize>, Condvar),
 }
 
 impl Stub {
@@ -28,8 +32,19 @@ impl Stub {
         let index = fs::read_to_string(layout.join("index.json"))?;
         let (_, digest) = index.split_once("sha256:").ok_or(io::ErrorKind::InvalidData)?;
         let manifest = layout.join("blobs/sha256").join(&digest[..64]);
-        let stub =
-            Arc::new(Self { layout: layout.into(), manifest, stalls_in, stalls: AtomicBool::new(true) });
+        Self {
+            layout: layout.into(),
+            manifest,
+            stalls_in,
+            stalls: AtomicBool::new(true),
+            waits_for: 0,
+            layers: Default::default(),
+        }
+        .listen()
+    }
+
+    fn listen(self) -> io::Result<Arc<Self>> {
+        let stub = Arc::new(self);
         let listener = TcpListener::bind("127.0.0.1:5001")?;
         let serving = stub.clone();
         // Ends with the test's process.
@@ -53,6 +68,9 @@ impl Stub {
                 None => self.manifest.clone(),
             };
             let body = fs::read(file)?;
+            if path.contains("/blobs/") && body.len() > 4096 {
+                self.layer_is_asked_for();
+            }
             let kind = "application/vnd.oci.image.manifest.v1+json";
             write!(
                 connection,
@@ -71,6 +89,50 @@ impl Stub {
             connection.write_all(&body)?;
         }
     }
+}
+
+impl Stub {
+    /// Waits for the others, at most ten seconds.
+    fn layer_is_asked_for(&self) {
+        let (count, changed) = &self.layers;
+        let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+        *count += 1;
+        changed.notify_all();
+        let patience = Duration::from_secs(10);
+        drop(changed.wait_timeout_while(count, patience, |count| *count < self.waits_for));
+    }
+}
+
+pub(crate) fn parallel() -> TestResult {
+    let world = World::start()?;
+    let folder = world.folder.path();
+    let layers = ["one", "two", "three"];
+    for layer in layers {
+        shell(
+            folder,
+            &format!(
+                "mkdir {layer}; head -c 64K /dev/urandom >{layer}/{layer}; tar -C {layer} -cf {layer}.tar ."
+            ),
+        )?;
+    }
+    let image = layout(folder, "many", &layers)?;
+    let index = fs::read_to_string(image.join("index.json"))?;
+    let Some((_, digest)) = index.split_once("sha256:") else { return fail(index) };
+    let manifest = image.join("blobs/sha256").join(&digest[..64]);
+    let stub = Stub {
+        layout: image,
+        manifest,
+        stalls_in: "nowhere",
+        stalls: AtomicBool::new(false),
+        waits_for: layers.len(),
+        layers: Default::default(),
+    };
+    stub.listen()?;
+    let began = Instant::now();
+    world.pull(request("127.0.0.1:5001/many:1"))?;
+    // One after the other, each but the last would have waited for ten seconds.
+    check(began.elapsed() < Duration::from_secs(9), || format!("took {:?}", began.elapsed()))?;
+    check(world.entries("layers")?.len() == layers.len(), || "not every layer is there".into())
 }
 
 fn large_image(folder: &Path) -> Result<PathBuf, integration::runner::TestError> {

@@ -18,6 +18,7 @@ use integration::runner::{self, Test};
 static TESTS: &[Test] = &[
     Test { name: "nginx_answers", run: || pods::nginx_answers(node::Kind::Up) },
     Test { name: "a_sidecar_restarts_alone", run: || pods::a_sidecar_restarts_alone(node::Kind::Up) },
+    Test { name: "a_pod_on_the_hosts_network", run: pods::a_pod_on_the_hosts_network },
     Test { name: "init_and_probes", run: || pods::init_and_probes(node::Kind::Up) },
     Test { name: "nginx_on_containerd", run: || pods::nginx_answers(node::Kind::OnContainerd) },
     Test { name: "sidecar_on_containerd", run: || pods::a_sidecar_restarts_alone(node::Kind::OnContainerd) },

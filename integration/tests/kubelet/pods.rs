@@ -40,6 +40,22 @@ pub(crate) fn nginx_answers(kind: Kind) -> TestResult {
     }
 }
 
+/// It is the machine's network: what it serves answers on the machine's own address.
+pub(crate) fn a_pod_on_the_hosts_network() -> TestResult {
+    let node = Node::start(Kind::Up)?;
+    node.want(
+        "hosted",
+        &json!({
+            "hostNetwork": true,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [shell("main", "echo hosted > /index.html; exec httpd -f -p 18082 -h /")],
+        }),
+    )?;
+    node.ready("hosted")?;
+    let answer = node.wait("an answer", || Ok(http("127.0.0.1:18082").ok()))?;
+    check(answer.contains("hosted"), || answer.clone())
+}
+
 /// A file ends it; its neighbour does not notice, and its earlier run can be read.
 pub(crate) fn a_sidecar_restarts_alone(kind: Kind) -> TestResult {
     let node = Node::start(kind)?;
@@ -97,6 +113,8 @@ pub(crate) fn init_and_probes(kind: Kind) -> TestResult {
     node.want("sick", &probed("touch /alive; sleep 2; rm /alive; exec sleep 1d", "livenessProbe", probe))?;
     let probe = json!({ "tcpSocket": { "port": 7 }, "periodSeconds": 1 });
     node.want("unready", &probed("exec sleep 1d", "readinessProbe", probe))?;
+    let probe = json!({ "tcpSocket": { "port": 8000 }, "periodSeconds": 1 });
+    node.want("open", &probed("sleep 1; exec httpd -f -p 8000", "readinessProbe", probe))?;
     let probe =
         json!({ "httpGet": { "port": 8000, "path": "/" }, "periodSeconds": 1, "failureThreshold": 30 });
     node.want(
@@ -123,6 +141,9 @@ pub(crate) fn init_and_probes(kind: Kind) -> TestResult {
     check(starting.container("main")["started"] == false, || format!("{starting:#?}"))?;
     let started = node.ready("slow")?;
     check(started.restarts("main") == 0, || format!("{started:#?}"))?;
+
+    let opened = node.ready("open")?;
+    check(opened.restarts("main") == 0, || format!("{opened:#?}"))?;
 
     let pod = node.until("sick", "a restart", |pod| pod.restarts("main") == 1)?;
     let last = pod.container("main")["lastState"]["terminated"].clone();

@@ -102,6 +102,8 @@ pub(crate) fn the_kubelets_admin_endpoint() -> TestResult {
     }
     let metrics = ask("GET", "/metrics", "")?;
     check(metrics.contains("process_resident_memory_bytes"), || metrics.clone())?;
+    let health = node.get("/healthz")?;
+    check(health == "ok", || health.clone())?;
     let own = node.get("/metrics")?;
     check(own.contains("kubelet_running_pods 0"), || own.clone())?;
 
@@ -116,8 +118,11 @@ pub(crate) fn the_kubelets_admin_endpoint() -> TestResult {
     node.wait("the log of the level debug", || Ok(node.log().contains("DEBUG").then_some(())))?;
     let wrong = ask("PUT", "/log-level", "kubelet=loud")?;
     check(wrong.contains(" 400 "), || wrong.clone())?;
-    let mode = std::fs::metadata(node.socket("kubelet-admin.sock")?)?.permissions().mode() & 0o777;
-    check(mode == 0o600, || format!("{mode:o}"))
+    for socket in ["kubelet.sock", "kubelet-admin.sock"] {
+        let mode = std::fs::metadata(node.socket(socket)?)?.permissions().mode() & 0o777;
+        check(mode == 0o600, || format!("{socket}: {mode:o}"))?;
+    }
+    Ok(())
 }
 
 /// A log that is followed breaks off with the daemon: in words, and the container does not notice.

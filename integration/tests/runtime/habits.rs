@@ -157,7 +157,9 @@ pub(crate) fn refusals() -> TestResult {
         has(&bundle.run()?.err, "linux.resources.unified")?;
     }
     // An engine may have made a plain folder of the name.
-    if !std::fs::read_to_string("/proc/self/cgroup")?.contains(":hugetlb:") {
+    let on_first = std::fs::read_to_string("/proc/self/cgroup")?.contains(":hugetlb:");
+    let on_second = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    if !on_first && !on_second.split_whitespace().any(|name| name == "hugetlb") {
         bundle.spec["linux"]["resources"] = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]});
         has(&bundle.run()?.err, "linux.resources.hugepageLimits")?;
     }

@@ -1,7 +1,6 @@
 //! Images for containers: the pull policy, and garbage collection by disk use.
 
 mod gc;
-mod reference;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,7 +54,7 @@ impl Images {
         sandbox: &cri::PodSandboxConfig,
     ) -> Result<Image, Failure> {
         let fail = |reason: &str, message: String| Failure { reason: reason.into(), message };
-        if let Err(why) = reference::check(reference) {
+        if let Err(why) = api_cri::reference::parse(reference) {
             let text = format!("couldn't parse image name \"{reference}\": invalid reference format: {why}");
             return Err(fail(INVALID_IMAGE, text));
         }

@@ -2,6 +2,15 @@
 //!
 //! Manifests, the runtime's reports, answers of effects and delays all come in here; whatever follows from them is
 //! decided synchronously. Effects run concurrently, each in a task whose panic is an error of that effect.
+//!
+//! ```text
+//!            the runtime shows          the source has told          what is on the machine for
+//!            all its pods               every manifest               nobody's pods is removed
+//!   early ───────────────────▶ found ──────────────────────▶ synced ───────────────────────────▶ ready
+//!   (manifests are kept)       (each takes its pod           (pods without one are ended)
+//!                               of those found)
+//! ```
+//! The machines of the pods themselves are drawn in [`core`](crate::core).
 
 mod hooks;
 mod links;
@@ -31,7 +40,7 @@ use perform::Subject;
 pub(crate) use perform::{Performer, log_dir};
 
 /// What the kubelet waits for before it is ready.
-const RUNTIME: &str = "runtime";
+pub(crate) const RUNTIME: &str = "runtime";
 const MANIFESTS: &str = "manifests";
 
 /// What others see of the pods: read by the server, written by the worker after every event.

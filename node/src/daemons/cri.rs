@@ -84,7 +84,7 @@ fn defaults(layout: &Layout) -> Config {
         netns_dir: layout.netns.clone(),
         runtime: beside_this_program("orlop-runtime"),
         stream_address: SocketAddr::from(([127, 0, 0, 1], 0)),
-        admin: Some(layout.cri_admin_socket()),
+        admin: None,
     }
 }
 
@@ -142,7 +142,8 @@ pub(crate) fn run(global: &Global, command: &Command) -> Result<ExitCode, Error>
     let named = command.admin_socket.clone().or_else(|| config.admin.clone());
     let admin = named.unwrap_or_else(|| layout.cri_admin_socket());
     let sockets = vec![config.listen.clone()];
-    serve(global, &admin, sockets, |shutdown| async move {
-        cri_shim::run(config, shutdown).await.map_err(|error| Error::failed(&error))
+    let claim = cri_shim::Claim::take(config).map_err(|error| Error::failed(&error))?;
+    serve(global, &admin, sockets, |shutdown, _| async move {
+        cri_shim::run(claim, shutdown).await.map_err(|error| Error::failed(&error))
     })
 }

@@ -147,8 +147,8 @@ pub(crate) fn run(global: &Global, command: &Command) -> Result<ExitCode, Error>
     private_folder(&layout.run)?;
     let admin = command.admin_socket.clone().unwrap_or_else(|| layout.kubelet_admin_socket());
     let sockets = vec![config.listen_socket.clone()];
-    serve(global, &admin, sockets, |shutdown| async move {
+    serve(global, &admin, sockets, |shutdown, ready| async move {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        kubelet::run(config, shutdown).await.map_err(|error| Error::failed(&error))
+        kubelet::run(config, ready, shutdown).await.map_err(|error| Error::failed(&error))
     })
 }

@@ -45,11 +45,15 @@ pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
             .map_err(|error| Error::Failed(format!("making {}: {error}", manifests.display())))?;
     }
     let plugins = cri.cni_bin_dirs.first().cloned().unwrap_or_else(|| layout.cni_bin.clone());
-    let place = network::Place { conf_dir: &cri.cni_conf_dir, bin_dir: &plugins };
-    let provided = network::provide(&layout, &place, &beside_this_program("orlop-cni"), explicit)?;
-    let admin = flags.admin_socket.clone().unwrap_or_else(|| layout.admin_socket());
+    let conf_dir = cri.cni_conf_dir.clone();
+    let admin = flags.admin_socket.clone().or_else(|| cri.admin.clone());
+    let admin = admin.unwrap_or_else(|| layout.admin_socket());
     let sockets = vec![cri.listen.clone(), kubelet.listen_socket.clone()];
-    serve(global, &admin, sockets, |shutdown| async move {
+    // Before the network is touched: a running instance's is not a second one's to change.
+    let claim = cri_shim::Claim::take(cri).map_err(|error| Error::failed(&error))?;
+    let place = network::Place { conf_dir: &conf_dir, bin_dir: &plugins };
+    let provided = network::provide(&layout, &place, &beside_this_program("orlop-cni"), explicit)?;
+    serve(global, &admin, sockets, |shutdown, ready| async move {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         if let Some(file) = provided {
             tracing::info!(file = %file.display(), cidr = %layout.pod_cidr, "wrote the CNI configuration");
@@ -58,11 +62,11 @@ pub(crate) fn run(global: &Global, flags: &Flags) -> Result<ExitCode, Error> {
         let stop = shutdown.child_token();
         let runtime = async {
             let _stop = stop.clone().drop_guard();
-            cri_shim::run(cri, stop.clone()).await.map_err(|error| Error::failed(&error))
+            cri_shim::run(claim, stop.clone()).await.map_err(|error| Error::failed(&error))
         };
         let node = async {
             let _stop = stop.clone().drop_guard();
-            ::kubelet::run(kubelet, stop.clone()).await.map_err(|error| Error::failed(&error))
+            ::kubelet::run(kubelet, ready, stop.clone()).await.map_err(|error| Error::failed(&error))
         };
         let (runtime, node) = tokio::join!(runtime, node);
         runtime.and(node)

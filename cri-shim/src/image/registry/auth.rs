@@ -13,7 +13,12 @@ pub(crate) struct Credentials {
     pub(super) identity_token: Option<String>,
     /// A bearer token that the registry takes as it is.
     pub(super) registry_token: Option<String>,
+    /// The only host that they are for, with its port; none is whichever the image comes from.
+    server: Option<String>,
 }
+
+/// Docker Hub's hosts; its clients write down the second, and its registry is the third.
+const DOCKER_HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -38,7 +43,17 @@ impl Credentials {
             basic,
             identity_token: given(config.identity_token),
             registry_token: given(config.registry_token),
+            server: given(config.server_address).map(|address| host_of(&address).to_owned()),
         })
+    }
+
+    /// What of them may be shown to a host, given with its port: all or nothing.
+    pub(super) fn at(&self, host: &str) -> Self {
+        let hub = |host: &str| DOCKER_HUB.contains(&host);
+        match &self.server {
+            Some(server) if server != host && !(hub(server) && hub(host)) => Self::default(),
+            _ => self.clone(),
+        }
     }
 
     /// The value of a basic `Authorization` header.
@@ -46,6 +61,12 @@ impl Credentials {
         let (user, password) = self.basic.as_ref()?;
         Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
     }
+}
+
+/// Of an address as people write it: with a scheme and a path, or without.
+fn host_of(address: &str) -> &str {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    rest.split_once('/').map_or(rest, |(host, _)| host)
 }
 
 #[cfg(test)]
@@ -60,6 +81,23 @@ mod tests {
         assert!(
             Credentials::from_cri(Some(AuthConfig { auth: "%".into(), ..AuthConfig::default() })).is_err()
         );
+    }
+
+    #[test]
+    fn who_names_a_server_means_no_other() {
+        for (server, host, given) in [
+            ("", "any.example", true),
+            ("https://a.example:5000/v2/", "a.example:5000", true),
+            ("a.example", "a.example", true),
+            ("a.example", "a.example:5000", false),
+            ("https://a.example", "b.example", false),
+            ("https://index.docker.io/v1/", "registry-1.docker.io", true),
+        ] {
+            let config =
+                AuthConfig { username: "u".into(), server_address: server.into(), ..AuthConfig::default() };
+            let credentials = Credentials::from_cri(Some(config)).unwrap();
+            assert_eq!(credentials.at(host).basic.is_some(), given, "{server} at {host}");
+        }
     }
 
     #[test]

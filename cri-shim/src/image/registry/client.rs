@@ -221,17 +221,20 @@ impl Client {
         headers: &HeaderMap,
     ) -> Result<HeaderValue, ImageError> {
         let denied = || ImageError::Denied { url: without_query(url), status: 401 };
-        if let Some(token) = &self.credentials.registry_token {
+        let host = url.host_str().unwrap_or_default();
+        let credentials =
+            self.credentials.at(&url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")));
+        if let Some(token) = &credentials.registry_token {
             return secret(&format!("Bearer {token}")).ok_or_else(denied);
         }
         let challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         match challenges.filter_map(challenge::parse).next() {
             Some(Challenge::Basic) => {
-                self.credentials.basic_header().and_then(|header| secret(&header)).ok_or_else(denied)
+                credentials.basic_header().and_then(|header| secret(&header)).ok_or_else(denied)
             }
             Some(Challenge::Bearer { realm, service, scope }) => {
                 let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", self.reference.repository));
-                let token = self.token(http, &realm, service.as_deref(), &scope).await?;
+                let token = self.token(http, &credentials, &realm, service.as_deref(), &scope).await?;
                 secret(&format!("Bearer {token}")).ok_or_else(denied)
             }
             None => Err(denied()),
@@ -242,6 +245,7 @@ impl Client {
     async fn token(
         &self,
         http: &Http,
+        credentials: &Credentials,
         realm: &str,
         service: Option<&str>,
         scope: &str,
@@ -256,7 +260,7 @@ impl Client {
         let mut query: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
         query.push(("scope", scope));
         let mut headers = HeaderMap::new();
-        let (method, body) = match &self.credentials.identity_token {
+        let (method, body) = match &credentials.identity_token {
             Some(refresh) => {
                 query.extend([
                     ("grant_type", "refresh_token"),
@@ -269,7 +273,7 @@ impl Client {
             }
             None => {
                 url.query_pairs_mut().extend_pairs(query);
-                if let Some(value) = self.credentials.basic_header().and_then(|header| secret(&header)) {
+                if let Some(value) = credentials.basic_header().and_then(|header| secret(&header)) {
                     headers.insert(AUTHORIZATION, value);
                 }
                 (Method::GET, Bytes::new())

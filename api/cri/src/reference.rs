@@ -1,13 +1,27 @@
-//! Whether a text can be the name of an image, by the grammar of the distribution specification.
+//! The name of an image, by the grammar of the distribution specification.
 //!
-//! What it means is the runtime's business. What cannot mean anything to any runtime need not be asked for again
-//! and again.
+//! The kubelet asks for no image whose name cannot mean anything to any runtime; what a name means is the runtime's
+//! business.
 
-const LONGEST_NAME: usize = 255;
+/// The most characters of a repository.
+pub const LONGEST_PATH: usize = 255;
 const LONGEST_TAG: usize = 128;
 
-/// Says what is wrong with `[HOST[:PORT]/]NAME[/NAME…][:TAG][@DIGEST]`.
-pub(super) fn check(text: &str) -> Result<(), &'static str> {
+/// The parts of `[HOST[:PORT]/]NAME[/NAME…][:TAG][@DIGEST]`, as they were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference<'a> {
+    /// The registry with its port.
+    pub host: Option<&'a str>,
+    /// The repository.
+    pub path: &'a str,
+    /// Behind the colon.
+    pub tag: Option<&'a str>,
+    /// Behind the `@`, with its algorithm.
+    pub digest: Option<&'a str>,
+}
+
+/// Takes a name apart, or says what is wrong with it.
+pub fn parse(text: &str) -> Result<Reference<'_>, &'static str> {
     let (rest, digest) = text.split_once('@').map_or((text, None), |(rest, digest)| (rest, Some(digest)));
     // A colon behind the last slash begins a tag; one before it, a port.
     let last = rest.rfind('/').map_or(0, |slash| slash + 1);
@@ -22,7 +36,7 @@ pub(super) fn check(text: &str) -> Result<(), &'static str> {
     if host.is_some_and(|host| !host_is_valid(host)) {
         return Err("the registry is malformed");
     }
-    if name.len() > LONGEST_NAME {
+    if path.len() > LONGEST_PATH {
         return Err("it is longer than 255 characters");
     }
     if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -40,7 +54,7 @@ pub(super) fn check(text: &str) -> Result<(), &'static str> {
     if digest.is_some_and(|digest| !digest_is_valid(digest)) {
         return Err("the digest is malformed");
     }
-    Ok(())
+    Ok(Reference { host, path, tag, digest })
 }
 
 /// What tells a registry from the first part of a name at Docker Hub.
@@ -123,8 +137,19 @@ mod tests {
             &digest,
             &format!("a:1@{}", &digest[8..]),
         ] {
-            assert_eq!(check(name), Ok(()), "{name}");
+            assert!(parse(name).is_ok(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_name_has_four_parts() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let name = format!("x.io:5000/a/b:c@{digest}");
+        let whole =
+            Reference { host: Some("x.io:5000"), path: "a/b", tag: Some("c"), digest: Some(digest.as_str()) };
+        assert_eq!(parse(&name), Ok(whole));
+        let short = Reference { host: None, path: "prom/node", tag: None, digest: None };
+        assert_eq!(parse("prom/node"), Ok(short));
     }
 
     #[test]
@@ -150,14 +175,14 @@ mod tests {
             &"0".repeat(64),
             &"a".repeat(256),
         ] {
-            assert!(check(name).is_err(), "{name}");
+            assert!(parse(name).is_err(), "{name}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn no_text_is_too_strange(text in "\\PC*") {
-            let _ = check(&text);
+            let _ = parse(&text);
         }
     }
 }
