@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::cri::Cri;
 use crate::leftovers;
+use crate::peers;
 use crate::process::Daemon;
 use crate::runner::{TestError, skip};
 use crate::world;
@@ -159,11 +160,8 @@ impl Node {
 
     /// As [`import_image`](Self::import_image), into the daemon that listens at a socket.
     pub fn import_into(&self, socket: &Path, layout: &str, name: &str) -> Result<(), TestError> {
-        let images = self.folder.join("images");
-        let built = Command::new(world::repository().join("hack/test-images")).arg(&images).output()?;
-        if !built.status.success() {
-            return skip(format!("hack/test-images: {}", String::from_utf8_lossy(&built.stderr)));
-        }
+        let images =
+            peers::test_images(&self.folder).map_err(|error| TestError::Failed(error.to_string()))?;
         let socket = socket.to_owned();
         self.runtime.block_on(async {
             let channel = Endpoint::from_static("http://images")

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use integration::process::{Daemon, wait_for};
 use integration::runner::{self, Test, TestError, TestResult, check, fail, skip};
-use integration::world::{bin, repository};
+use integration::world::bin;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -203,9 +203,8 @@ impl Instance {
 
     /// The test images as OCI layouts.
     fn layouts(&self) -> Result<PathBuf, TestError> {
-        let layouts = self.folder.path().join("images");
-        succeeds(&Command::new(repository().join("hack/test-images")).arg(&layouts).output()?)?;
-        Ok(layouts)
+        let made = integration::peers::test_images(self.folder.path());
+        made.map_err(|error| TestError::Failed(error.to_string()))
     }
 
     fn import(&self) -> Result<(), TestError> {

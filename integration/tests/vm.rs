@@ -38,10 +38,13 @@ fn passes_in_the_vm(name: &str, test: &str, arguments: &[&str]) -> TestResult {
     if std::env::var_os("ORLOP_VM").is_none() {
         return skip("emulated, and so on request: ORLOP_VM=1, after hack/setup --vm");
     }
+    // The VM has an environment of its own.
+    let images = std::env::var("ORLOP_TEST_IMAGES").map(|folder| format!("ORLOP_TEST_IMAGES={folder}"));
     let folder = tempfile::tempdir_in(repository().join("target").canonicalize()?)?;
     let log = folder.path().join("log");
     let output = std::fs::File::create(&log)?;
     let mut vm = Command::new(repository().join("hack/vm"))
+        .args(images)
         .arg(newest(name, test)?)
         .args(arguments)
         .stdin(Stdio::null())
