@@ -14,6 +14,7 @@ mod health;
 pub mod http;
 pub mod kinds;
 pub mod metrics;
+pub mod openapi;
 pub mod patch;
 pub mod protobuf;
 pub mod read;
