@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod apply;
+pub mod auth;
 pub mod cache;
 pub mod discovery;
 mod go;
