@@ -6,15 +6,18 @@
 //!                   tokens, anonymous
 //! ```
 //!
-//! Everything here decides from what it is given: the caller feeds the indices of [`rbac`] with objects,
+//! Everything here decides from what it is given: the caller feeds the indices of [`rbac`] and [`node`] with objects,
 //! answers questions about objects that tokens are bound to, and passes the time.
 
+mod chain;
+pub mod node;
 mod quote;
 pub mod rbac;
 mod refusal;
 
 use std::collections::BTreeMap;
 
+pub use chain::Chain;
 pub use refusal::{Refusal, forbidden};
 use serde_json::{Map, Value, json};
 
