@@ -7,17 +7,25 @@
 //! ```
 //!
 //! Everything here decides from what it is given: the caller feeds the indices of [`rbac`] and [`node`] with objects,
-//! answers questions about objects that tokens are bound to, and passes the time.
+//! answers questions about objects that tokens are bound to, and passes the time. Only [`files`] touches the disk.
 
+pub mod ca;
+pub mod certificate;
 mod chain;
+pub mod files;
+mod kubeconfig;
 pub mod node;
 mod quote;
 pub mod rbac;
 mod refusal;
+pub mod signer;
+pub mod tls;
+pub mod token;
 
 use std::collections::BTreeMap;
 
 pub use chain::Chain;
+pub use kubeconfig::kubeconfig;
 pub use refusal::{Refusal, forbidden};
 use serde_json::{Map, Value, json};
 
