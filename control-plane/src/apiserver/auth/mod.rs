@@ -9,10 +9,13 @@
 //! Everything here decides from what it is given: the caller feeds the indices of [`rbac`] and [`node`] with objects,
 //! answers questions about objects that tokens are bound to, and passes the time. Only [`files`] touches the disk.
 
+mod authenticate;
+mod bootstrap;
 pub mod ca;
 pub mod certificate;
 mod chain;
 pub mod files;
+mod impersonate;
 mod kubeconfig;
 pub mod node;
 mod quote;
@@ -24,7 +27,10 @@ pub mod token;
 
 use std::collections::BTreeMap;
 
+pub use authenticate::{Authenticator, Lookup, Presented, Unauthenticated};
+pub use bootstrap::BootstrapToken;
 pub use chain::Chain;
+pub use impersonate::impersonate;
 pub use kubeconfig::kubeconfig;
 pub use refusal::{Refusal, forbidden};
 use serde_json::{Map, Value, json};
