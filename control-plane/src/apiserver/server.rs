@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, VARY, WARNING,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -38,6 +38,9 @@ use crate::storage::Store;
 
 /// An answer at least so long is compressed for those who take it.
 const COMPRESS: usize = 128 << 10;
+/// What everyone is told who still uses Endpoints.
+const ENDPOINTS: &str =
+    "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\"";
 /// The answer to a request must begin within.
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -89,6 +92,9 @@ impl Server {
             Err(_) => Err(Status::late(WITHIN)),
         };
         let mut answer = answer.unwrap_or_else(|status| Answer::status(&status));
+        if info.target.as_ref().is_some_and(|t| t.group.is_empty() && t.resource == "endpoints") {
+            answer.headers.push((WARNING, HeaderValue::from_static(ENDPOINTS)));
+        }
         let encodings = request::text(&parts.headers, &ACCEPT_ENCODING);
         if answer.body.length().is_some_and(|length| length >= COMPRESS) && negotiate::gzip(encodings) {
             answer.body = answer.body.gzip();
@@ -151,6 +157,12 @@ impl Server {
                     read::get(self, &context, &resource).await
                 }
                 ("scale", "get") => read::scale(self, &context, &resource).await,
+                ("status", "update") => {
+                    write::update(self, &context, &resource, request::read(body).await?).await
+                }
+                ("status", "patch") => {
+                    write::patch(self, &context, &resource, request::read(body).await?).await
+                }
                 _ => Err(not_yet(&context)),
             };
         }
@@ -159,7 +171,12 @@ impl Server {
             "list" => read::list(self, &context, &resource).await,
             "watch" => read::watch(self, &context, &resource).await,
             "create" => write::create(self, &context, &resource, request::read(body).await?).await,
+            "update" => write::update(self, &context, &resource, request::read(body).await?).await,
+            "patch" => write::patch(self, &context, &resource, request::read(body).await?).await,
             "delete" => write::delete(self, &context, &resource, request::read(body).await?).await,
+            "deletecollection" => {
+                write::delete_collection(self, &context, &resource, request::read(body).await?).await
+            }
             _ => Err(not_yet(&context)),
         }
     }

@@ -73,7 +73,7 @@ async fn what_is_not_there_is_told_as_clients_know_it() {
         ("DELETE", "/api/v1/namespaces", 405, Some("MethodNotAllowed")),
         ("GET", "/apis/authorization.k8s.io/v1/subjectaccessreviews", 405, Some("MethodNotAllowed")),
         ("POST", "/version", 405, Some("MethodNotAllowed")),
-        ("PUT", "/api/v1/namespaces/a/configmaps/c", 501, None),
+        ("PUT", "/api/v1/namespaces/a/configmaps/c", 400, Some("BadRequest")),
     ] {
         let got = world.send(method, uri, &[], "{}").await;
         let found = got.json()["reason"].as_str().map(str::to_owned);

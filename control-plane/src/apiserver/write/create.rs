@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use api_objects::{FieldError, Path, time};
+use api_objects::decode::for_storage;
+use api_objects::{FieldError, Path};
 use bytes::Bytes;
 use http::StatusCode;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::{admit, decode};
-use crate::apiserver::cache::Object;
-use crate::apiserver::http::answer::{Answer, Body};
+use super::options::Options;
+use super::prepare::same_namespace;
+use super::target::Write;
+use super::{admit, decode, strategy};
+use crate::apiserver::http::answer::Answer;
 use crate::apiserver::http::request::Context;
 use crate::apiserver::kinds::Resource;
-use crate::apiserver::read;
 use crate::apiserver::server::Server;
 use crate::apiserver::status::Status;
 use crate::storage::{Change, Expect, StoreError};
@@ -33,63 +35,44 @@ pub(in crate::apiserver) async fn create(
         let message = format!("{} is not implemented", resource.qualified());
         return Err(Status::new(StatusCode::NOT_IMPLEMENTED, "", message));
     }
-    let mut object = decode::decode(context, resource, &body)?;
-    let name = prepare(server, context, resource, &mut object)?;
-    admit::admit(context, resource, &mut object)?;
-    if let Some(conversion) = &resource.served().conversion {
-        (conversion.store)(&mut object);
-    }
-    object["kind"] = resource.kind.kind.as_str().into();
-    object["apiVersion"] = resource.kind.stored().api_version().into();
-
-    let key = resource.kind.key(Some(&context.target.namespace), Some(&name));
-    if context.query.names("dryRun") {
-        return tried(server, context, resource, &key, &name, &object).await;
-    }
-    let value = Bytes::from(object.to_string());
-    let change = Change::Put { value: value.clone(), ttl: None };
-    let revision = match server.caches.store().write(&key, Expect::Absent, change).await {
-        Ok(revision) => revision,
-        Err(StoreError::Conflict { .. }) => return Err(Status::already_exists(resource, &name)),
-        Err(error) => return Err(error.into()),
-    };
-    let object = Object::decode(&resource.kind, &key, revision, &value);
-    let object = object.map_err(|error| Status::unexpected(error.to_string()))?;
-    read::answer_object(server, context, resource, &Arc::new(object), StatusCode::CREATED)
+    let write = Write::new(server, context, resource, Options::of(context, "CreateOptions", false)?)?;
+    let decode::Sent { object, warnings } = decode::decode(&write, &body)?;
+    let object = write.complete(object)?;
+    let object = write.with_kind(|kind| kind.update(None, object, &write.options.manager, &write.now()));
+    store(&write, object, &warnings).await
 }
 
-/// What would have been created, had it not been only tried.
-async fn tried(
-    server: &Server,
-    context: &Context,
-    resource: &Resource,
-    key: &str,
-    name: &str,
-    object: &Value,
+/// Stores an object that is not there yet, with its owners and defaults.
+pub(super) async fn store(
+    write: &Write<'_>,
+    mut object: Value,
+    warnings: &[String],
 ) -> Result<Answer, Status> {
-    if server.caches.store().get(key).await?.what.is_some() {
-        return Err(Status::already_exists(resource, name));
+    let name = prepare(write, &mut object)?;
+    admit::admit(write.context, write.resource, &mut object)?;
+    strategy::first_status(&write.resource.kind.kind, write.of, &mut object);
+    for_storage(write.of, &mut object);
+    let (store, key) = (write.server.caches.store(), write.key(&name));
+    let exists = || Status::already_exists(write.resource, &name);
+    if write.options.dry_run {
+        return match store.get(&key).await?.what {
+            Some(_) => Err(exists()),
+            None => write.answer(StatusCode::CREATED, &object, None, warnings),
+        };
     }
-    let mut object = object.clone();
-    if let Some(conversion) = &resource.served().conversion {
-        (conversion.serve)(&mut object);
-        object["apiVersion"] = resource.served().api_version().into();
+    let change = Change::Put { value: write.stored(&object), ttl: None };
+    match store.write(&key, Expect::Absent, change).await {
+        Ok(revision) => write.answer(StatusCode::CREATED, &object, Some(revision), warnings),
+        Err(StoreError::Conflict { .. }) => Err(exists()),
+        Err(error) => Err(error.into()),
     }
-    let body = Body::of(vec![object.to_string().into()]);
-    Ok(Answer::new(StatusCode::CREATED, context.representation.encoding, body))
 }
 
 /// Gives the object what the server decides; its name is returned.
-fn prepare(
-    server: &Server,
-    context: &Context,
-    resource: &Resource,
-    object: &mut Value,
-) -> Result<String, Status> {
-    let kind = &resource.kind;
-    let Value::Object(object) = object else { return Err(Status::bad_request("the body is no object")) };
-    let metadata = object.entry("metadata").or_insert_with(|| json!({}));
-    let Value::Object(metadata) = metadata else {
+fn prepare(write: &Write<'_>, object: &mut Value) -> Result<String, Status> {
+    same_namespace(write, object)?;
+    let kind = &write.resource.kind;
+    let Value::Object(metadata) = &mut object["metadata"] else {
         return Err(Status::bad_request("metadata is no object"));
     };
     let text = |metadata: &Map<String, Value>, name: &str| {
@@ -97,15 +80,6 @@ fn prepare(
     };
     if !text(metadata, "resourceVersion").is_empty() {
         return Err(Status::unexpected("resourceVersion should not be set on objects to be created"));
-    }
-    let namespace = text(metadata, "namespace");
-    if kind.namespaced {
-        if !namespace.is_empty() && namespace != context.target.namespace {
-            return Err(Status::bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request",
-            ));
-        }
-        metadata.insert("namespace".to_owned(), context.target.namespace.as_str().into());
     }
     let mut name = text(metadata, "name");
     let generate = text(metadata, "generateName");
@@ -116,13 +90,13 @@ fn prepare(
     if name.is_empty() {
         let path = Path::ROOT.field("metadata");
         let error = FieldError::required(&path.field("name"), "name or generateName is required");
-        return Err(Status::invalid(&resource.served().group, &kind.kind, "", vec![error]));
+        return Err(write.invalid("", vec![error]));
     }
-    for server_only in ["managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for server_only in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
         metadata.remove(server_only);
     }
     metadata.insert("uid".to_owned(), uuid().into());
-    metadata.insert("creationTimestamp".to_owned(), time::format(server.now()).into());
+    metadata.insert("creationTimestamp".to_owned(), write.now().into());
     if kind.generations {
         metadata.insert("generation".to_owned(), 1.into());
     }

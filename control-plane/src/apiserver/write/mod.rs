@@ -1,16 +1,35 @@
-//! Writing objects: what is sent becomes what is stored.
+//! Writing objects: what is sent becomes what is stored, for all kinds alike.
 //!
 //! ```text
-//!   body ─▶ decode ─▶ prepare (name, uid, times) ─▶ admit ─▶ store ─▶ answer
+//!   create           body ─▶ decode ─▶ defaults ─▶ owners ───────────────────┐
+//!   update  ┌─▶ live + body ──▶ decode ─▶ defaults ─▶ owners ────────────────┤
+//!   patch   ├─▶ live + patch ─▶ patch ──▶ defaults ─▶ owners ────────────────┼─▶ admit ─▶ prepare ─▶ store ─▶ answer
+//!   apply   ├─▶ live + body ──▶ owners ─▶ merged, normalised ─▶ defaults ────┘                        │
+//!           └───────────────── somebody was faster ◀──────────────────────────────────────────────────┘
+//!   delete   live ─▶ preconditions ─▶ marked, because it has finalizers or time left, or removed
 //! ```
 //!
-//! This is as much as reading needs to be tried: objects are stored as they are sent, without defaults and validation,
-//! and are deleted at once, without finalizers.
+//! `options` reads the query, `decode` the body, `change` is the loop of everything that starts from what is there,
+//! `prepare` undoes what a write may not change and counts generations, `strategy` is what kinds do each in their own
+//! way, and `target` joins a request with the schema of its kind.
 
 mod admit;
+mod change;
+mod collection;
 mod create;
 mod decode;
+mod defaults;
 mod delete;
+mod deletion;
+mod options;
+mod patch;
+mod prepare;
+mod strategy;
+mod target;
+mod update;
 
+pub(super) use collection::delete_collection;
 pub(super) use create::create;
 pub(super) use delete::delete;
+pub(super) use patch::patch;
+pub(super) use update::update;

@@ -1,0 +1,65 @@
+//! The loop of every write that starts from what is there: read, change, write if nobody was faster, else again.
+
+use http::StatusCode;
+use serde_json::Value;
+
+use super::target::Write;
+use super::{admit, create, prepare};
+use crate::apiserver::http::answer::Answer;
+use crate::apiserver::status::Status;
+use crate::storage::{Change, Expect, StoreError};
+
+/// An object as it is to be.
+pub(super) struct Made {
+    /// With its owners and defaults.
+    pub object: Value,
+    /// For the answer.
+    pub warnings: Vec<String>,
+}
+
+/// Changes the object that the path names. `make` makes the new object of the one that is there, and may make one
+/// where there is none; it is asked again when somebody else was faster. Who named a version in the object is told
+/// of that instead, since the version is another one by then.
+pub(super) async fn change(
+    write: &Write<'_>,
+    make: impl Fn(Option<&Value>) -> Result<Made, Status> + Send + Sync,
+) -> Result<Answer, Status> {
+    let name = write.context.target.name.as_str();
+    let store = write.server.caches.store();
+    let key = write.key(name);
+    loop {
+        let Some(entry) = store.get(&key).await?.what else {
+            let Made { object, warnings } = make(None)?;
+            match create::store(write, object, &warnings).await {
+                Err(status) if status.reason == "AlreadyExists" => continue,
+                answer => return answer,
+            }
+        };
+        let live = write.live(entry.modified, &entry.value)?;
+        let Made { mut object, warnings } = make(Some(&live))?;
+        prepare::same_name(write, &mut object)?;
+        admit::admit(write.context, write.resource, &mut object)?;
+        prepare::update(write, &live, &mut object)?;
+        let answer = |revision| write.answer(StatusCode::OK, &object, Some(revision), &warnings);
+        if write.options.dry_run || (object == live && !done(&object)) {
+            return answer(entry.modified);
+        }
+        let change = match done(&object) {
+            true => Change::Delete,
+            false => Change::Put { value: write.stored(&object), ttl: None },
+        };
+        match store.write(&key, Expect::At(entry.modified), change).await {
+            Ok(revision) => return answer(revision),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Nobody has anything left to do before the object goes.
+fn done(object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    metadata.get("deletionTimestamp").is_some()
+        && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+        && prepare::finalizers(object).next().is_none()
+}

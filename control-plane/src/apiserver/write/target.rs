@@ -1,0 +1,223 @@
+//! A write: the request, the kind that it is about with its schema, and what the store has of it.
+
+use std::sync::Arc;
+
+use api_objects::schema::{Schema, Type};
+use api_objects::{FieldError, decode, time};
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{HeaderValue, WARNING};
+use serde_json::Value;
+
+use super::defaults;
+use super::options::Options;
+use crate::apiserver::apply::{FieldSet, Kind, Versions};
+use crate::apiserver::cache::Object;
+use crate::apiserver::http::answer::{Answer, Body};
+use crate::apiserver::http::request::Context;
+use crate::apiserver::kinds::{Resource, Served};
+use crate::apiserver::read;
+use crate::apiserver::server::Server;
+use crate::apiserver::status::Status;
+use crate::storage::Revision;
+
+/// A write on its way.
+pub(super) struct Write<'a> {
+    pub server: &'a Arc<Server>,
+    pub context: &'a Context,
+    pub resource: &'a Resource,
+    /// The type of the objects in the version of the request.
+    pub of: Type<'static>,
+    /// That version, `apps/v1`.
+    pub version: String,
+    pub options: Options,
+    /// What this write can neither change nor own.
+    ignored: FieldSet,
+}
+
+impl<'a> Write<'a> {
+    /// A write of a kind that has a schema.
+    pub(super) fn new(
+        server: &'a Arc<Server>,
+        context: &'a Context,
+        resource: &'a Resource,
+        options: Options,
+    ) -> Result<Self, Status> {
+        let version = resource.served().api_version();
+        let kind = &resource.kind.kind;
+        let of = Schema::builtin().kind_of(&version, kind);
+        let of =
+            of.ok_or_else(|| Status::unexpected(format!("there is no schema of {kind} in {version}")))?;
+        let ignored = ignored(of, kind, context.target.subresource == "status");
+        Ok(Self { server, context, resource, of, version, options, ignored })
+    }
+
+    /// Whether the status is written, and nothing else.
+    pub(super) fn is_status(&self) -> bool {
+        self.context.target.subresource == "status"
+    }
+
+    /// Whether this write leaves a field of the object's root as it is.
+    pub(super) fn keeps(&self, field: &str) -> bool {
+        match field {
+            "apiVersion" | "kind" | "metadata" => false,
+            "status" => !self.is_status(),
+            "spec" if self.resource.kind.kind == "CertificateSigningRequest" => true,
+            _ => self.is_status(),
+        }
+    }
+
+    /// The time, as objects have it.
+    pub(super) fn now(&self) -> String {
+        time::format(self.server.now())
+    }
+
+    pub(super) fn key(&self, name: &str) -> String {
+        self.resource.kind.key(Some(&self.context.target.namespace), Some(name))
+    }
+
+    /// Writes down what the object is.
+    pub(super) fn name_type(&self, object: &mut Value) {
+        object["apiVersion"] = self.version.as_str().into();
+        object["kind"] = self.resource.kind.kind.as_str().into();
+    }
+
+    /// Gives the kind to who decides about ownership.
+    pub(super) fn with_kind<R>(&self, run: impl FnOnce(&Kind<'_>) -> R) -> R {
+        run(&Kind {
+            of: self.of,
+            version: &self.version,
+            kind: &self.resource.kind.kind,
+            subresource: &self.context.target.subresource,
+            ignored: &self.ignored,
+            versions: &Others(self.resource),
+        })
+    }
+
+    /// Sets the defaults of an object that was changed, and brings it into the form that is stored.
+    pub(super) fn complete(&self, object: Value) -> Result<Value, Status> {
+        let mut object = object;
+        if !defaults::set(&self.resource.kind.kind, &mut object) {
+            return Ok(object);
+        }
+        self.normalise(&object)
+    }
+
+    /// Brings an object into the form that is stored.
+    pub(super) fn normalise(&self, object: &Value) -> Result<Value, Status> {
+        let done = decode::normalise(self.of, object);
+        Ok(done.map_err(|error| Status::bad_request(error.to_string()))?.value)
+    }
+
+    /// A stored object in the version of the request.
+    pub(super) fn live(&self, revision: Revision, stored: &[u8]) -> Result<Value, Status> {
+        let mut object: Value =
+            serde_json::from_slice(stored).map_err(|e| Status::unexpected(e.to_string()))?;
+        if let Some(conversion) = &self.resource.served().conversion {
+            (conversion.serve)(&mut object);
+        }
+        self.name_type(&mut object);
+        object["metadata"]["resourceVersion"] = revision.to_string().into();
+        Ok(object)
+    }
+
+    /// An object as it is stored.
+    pub(super) fn stored(&self, object: &Value) -> Bytes {
+        let mut object = object.clone();
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("resourceVersion");
+        }
+        if let Some(conversion) = &self.resource.served().conversion {
+            (conversion.store)(&mut object);
+        }
+        object["apiVersion"] = self.resource.kind.stored().api_version().into();
+        object.to_string().into()
+    }
+
+    /// The answer that shows an object, which is nowhere stored where it has no revision.
+    pub(super) fn answer(
+        &self,
+        code: StatusCode,
+        object: &Value,
+        revision: Option<Revision>,
+        warnings: &[String],
+    ) -> Result<Answer, Status> {
+        let mut answer = match revision {
+            None => {
+                let body = Body::of(vec![object.to_string().into()]);
+                Answer::new(code, self.context.representation.encoding, body)
+            }
+            Some(revision) => {
+                let key = self.key(object["metadata"]["name"].as_str().unwrap_or_default());
+                let shown = Object::decode(&self.resource.kind, &key, revision, &self.stored(object));
+                let shown = Arc::new(shown.map_err(|error| Status::unexpected(error.to_string()))?);
+                read::answer_object(self.server, self.context, self.resource, &shown, code)?
+            }
+        };
+        warn(&mut answer, warnings);
+        Ok(answer)
+    }
+
+    /// 422: the object breaks rules.
+    pub(super) fn invalid(&self, name: &str, errors: Vec<FieldError>) -> Status {
+        Status::invalid(&self.resource.served().group, &self.resource.kind.kind, name, errors)
+    }
+}
+
+/// Adds `Warning` headers (RFC 7234, 5.5).
+pub(super) fn warn(answer: &mut Answer, warnings: &[String]) {
+    for warning in warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        // What no header can carry is not worth failing for.
+        if let Ok(value) = HeaderValue::try_from(format!("299 - \"{quoted}\"")) {
+            answer.headers.push((WARNING, value));
+        }
+    }
+}
+
+/// What a write to the object or to its status can neither change nor own.
+fn ignored(of: Type<'_>, kind: &str, status: bool) -> FieldSet {
+    let fields = of.structure().map(|structure| structure.fields.as_slice()).unwrap_or_default();
+    if status {
+        let names = fields.iter().map(|field| field.name);
+        let others: Vec<_> =
+            names.filter(|name| !["apiVersion", "kind", "metadata", "status"].contains(name)).collect();
+        let paths: Vec<_> = others.iter().map(std::slice::from_ref).collect();
+        return FieldSet::of(&paths);
+    }
+    match kind {
+        // What is signed cannot be changed.
+        "CertificateSigningRequest" => FieldSet::of(&[&["spec"], &["status"]]),
+        _ if fields.iter().any(|field| field.name == "status") => FieldSet::of(&[&["status"]]),
+        _ => FieldSet::new(),
+    }
+}
+
+/// The versions in which a kind is served, by the hooks between them.
+struct Others<'a>(&'a Resource);
+
+impl Others<'_> {
+    fn served(&self, api_version: &str) -> Option<&Served> {
+        self.0.kind.served.iter().find(|served| served.api_version() == api_version)
+    }
+}
+
+impl Versions for Others<'_> {
+    fn of(&self, api_version: &str) -> Option<Type<'_>> {
+        self.served(api_version)?;
+        Schema::builtin().kind_of(api_version, &self.0.kind.kind)
+    }
+
+    fn convert(&self, object: &Value, from: &str, to: &str) -> Option<Value> {
+        let (from, to) = (self.served(from)?, self.served(to)?);
+        let mut object = object.clone();
+        if let Some(conversion) = &from.conversion {
+            (conversion.store)(&mut object);
+        }
+        if let Some(conversion) = &to.conversion {
+            (conversion.serve)(&mut object);
+        }
+        object["apiVersion"] = to.api_version().into();
+        Some(object)
+    }
+}
