@@ -70,7 +70,7 @@ const ONE: &str = "ORLOP_TEST_ONE";
 
 /// The `main` of a test file. Tests run one after the other unless `--test-threads` says otherwise.
 pub fn main(tests: &'static [Test]) -> ExitCode {
-    main_within(tests, DEADLINE)
+    main_within(tests, DEADLINE * crate::process::patience())
 }
 
 /// The same with another deadline for each test.

@@ -45,6 +45,7 @@ fn passes_in_the_vm(name: &str, test: &str, arguments: &[&str]) -> TestResult {
     let output = std::fs::File::create(&log)?;
     let mut vm = Command::new(repository().join("hack/vm"))
         .args(images)
+        .arg("ORLOP_PATIENCE=5")
         .arg(newest(name, test)?)
         .args(arguments)
         .stdin(Stdio::null())

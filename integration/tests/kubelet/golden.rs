@@ -36,7 +36,7 @@ pub(crate) fn statuses_are_those_of_a_stock_kubelet() -> TestResult {
     for (layout, name) in
         [("busybox", "docker.io/library/busybox:latest"), ("nginx", "docker.io/library/nginx:latest")]
     {
-        let path = node.folder.join("images").join(layout).display().to_string();
+        let path = node.images.join(layout).display().to_string();
         node.orlop(&["import", &path, "--name", name])?;
     }
     for pod in &pods {

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
 /// The machine: a private one, but for its cgroups.
 pub(crate) struct Node {
     pub(crate) folder: PathBuf,
+    /// The test images, as OCI layouts.
+    pub(crate) images: PathBuf,
     /// The name of its cgroup.
     pub(crate) cgroup: String,
     /// More flags of the daemon, from its next start on.
@@ -52,9 +54,8 @@ impl Node {
         let folder = PathBuf::from("/run/t");
         fs::create_dir_all(folder.join("data/manifests"))?;
         let cgroup = format!("orlop-test-{}", std::process::id());
-        let mut node = Self { folder, cgroup, flags, kind, daemon: None, containerd: None };
-        let images =
-            peers::test_images(&node.folder).map_err(|error| TestError::Failed(error.to_string()))?;
+        let images = peers::test_images(&folder).map_err(|error| TestError::Failed(error.to_string()))?;
+        let mut node = Self { folder, images, cgroup, flags, kind, daemon: None, containerd: None };
         if kind == Kind::OnContainerd {
             if !Path::new("/usr/bin/containerd").exists() {
                 return skip("containerd is not installed");
@@ -67,7 +68,7 @@ impl Node {
         node.up()?;
         if kind == Kind::Up {
             for (layout, name) in [("busybox", BUSYBOX), ("nginx", NGINX)] {
-                let path = images.join(layout).display().to_string();
+                let path = node.images.join(layout).display().to_string();
                 node.orlop(&["import", &path, "--name", name])?;
             }
         }

@@ -1,6 +1,6 @@
 //! The messages of the API: numbers, names and types of their fields, and what of an empty field JSON keeps.
 //!
-//! `tags.txt` is written by `hack/wire` from the types of Kubernetes 1.36; its strings stay in the binary.
+//! `tags.txt` states the names, numbers and types of the fields of Kubernetes 1.36; its strings stay in the binary.
 //! ```text
 //! +apps/v1 apps.v1 Deployment …       kinds of a group version, and where their messages are; `*` is any version
 //! @apps.v1                            the messages that follow are of this package

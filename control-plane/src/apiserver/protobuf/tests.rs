@@ -266,58 +266,6 @@ fn a_value_of_another_type_is_not_written() {
     assert_eq!(encode(&json!({"kind": "Pod"})), Err(EncodeError::NoKind));
 }
 
-/// Where two values differ first.
-fn difference(left: &Value, right: &Value, at: &str) -> Option<String> {
-    match (left, right) {
-        (Value::Object(a), Value::Object(b)) => {
-            let extra =
-                b.keys().find(|key| !a.contains_key(*key)).map(|key| format!("{at}.{key}: only there"));
-            extra.or_else(|| {
-                a.iter().find_map(|(key, a)| match b.get(key) {
-                    Some(b) => difference(a, b, &format!("{at}.{key}")),
-                    None => Some(format!("{at}.{key}: only here")),
-                })
-            })
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).find_map(|(a, b)| difference(a, b, &format!("{at}[]")))
-        }
-        (a, b) => (a != b).then(|| format!("{at}: {a} {b}")),
-    }
-}
-
-/// `hack/wire/run cases FILE` writes the file: objects of every kind, filled at random, as Go encodes them.
-#[test]
-#[ignore = "needs WIRE_CASES, a file that hack/wire/run writes with a Go toolchain"]
-fn every_kind_agrees_with_go_in_both_directions() {
-    let file = std::env::var("WIRE_CASES").expect("WIRE_CASES names the file");
-    let (mut seen, mut wrong) = (0, Vec::new());
-    for line in std::fs::read_to_string(file).unwrap().lines() {
-        let case: Value = serde_json::from_str(line).unwrap();
-        let body = STANDARD.decode(case["body"].as_str().unwrap()).unwrap();
-        let (object, kind) = (&case["json"], &case["json"]["kind"]);
-        seen += 1;
-        let written = match case["event"].as_str() {
-            Some(event) => encode_watch_frame(event, object),
-            None => {
-                let read = decode(&body, None);
-                match read {
-                    Ok(read) => wrong.extend(difference(&read, object, &format!("read {kind}"))),
-                    Err(error) => wrong.push(format!("read {kind}: {error}")),
-                }
-                encode(object)
-            }
-        };
-        match written {
-            Ok(written) if written == body => {}
-            Ok(written) => wrong.push(format!("written {kind}: {} bytes for {}", written.len(), body.len())),
-            Err(error) => wrong.push(format!("written {kind}: {error}")),
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {seen}: {:#?}", wrong.len(), &wrong[..wrong.len().min(20)]);
-    assert!(seen > 1000, "{seen}");
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -345,8 +293,10 @@ proptest! {
             body.truncate(cut.index(body.len()));
         }
         if let Ok(object) = decode(&body, None) {
-            let again = decode(&encode(&object).unwrap(), None).unwrap();
-            prop_assert_eq!(again, object);
+            // A time that was sent empty is null, as Go has it, and null is not sent.
+            let written = encode(&object).unwrap();
+            let again = decode(&written, None).unwrap();
+            prop_assert_eq!(encode(&again).unwrap(), written);
         }
     }
 }
