@@ -1,7 +1,7 @@
 //! Rules on untyped Kubernetes objects, for kubelet and API server alike.
 //!
-//! Functions over a JSON value and a field path: quantities, times, names, `$(VAR)` expansion, and the defaulting
-//! and validation of a Pod in the API's wording; the schema of the built-in kinds, and by it
+//! Functions over a JSON value and a field path: quantities, times, names, `$(VAR)` expansion, the defaulting
+//! and validation of each kind in the API's wording; the schema of the built-in kinds, and by it
 //! the way from JSON to what is stored. Typed decoding comes after this, in `api/k8s`, so that a rule
 //! edited here does not rebuild the typed code. Nothing here reads a clock, a file or the environment.
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ pub mod names;
 mod path;
 pub mod pod;
 pub mod quantity;
+pub mod rules;
 pub mod schema;
 pub mod selector;
 pub mod time;

@@ -52,6 +52,7 @@ pub(super) async fn store(
     admit::admit(write.context, write.resource, &mut object)?;
     strategy::first_status(&write.resource.kind.kind, write.of, &mut object);
     for_storage(write.of, &mut object);
+    write.check_new(&name, &object)?;
     let (store, key) = (write.server.caches.store(), write.key(&name));
     let exists = || Status::already_exists(write.resource, &name);
     if write.options.dry_run {

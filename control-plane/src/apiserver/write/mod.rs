@@ -18,7 +18,6 @@ mod change;
 mod collection;
 mod create;
 mod decode;
-mod defaults;
 mod delete;
 mod deletion;
 mod options;

@@ -56,16 +56,20 @@ pub(super) fn update(write: &Write<'_>, live: &Value, object: &mut Value) -> Res
     check_version(write, &name, live, object)?;
     let mut errors = metadata(live, object);
     errors.extend(new_finalizers(live, object));
-    if !errors.is_empty() {
-        // Upstream looks at metadata for all kinds together, and once more for each.
-        let twice = errors.clone().into_iter().chain(errors).collect();
-        return Err(write.invalid(&name, twice));
-    }
+    // Upstream looks at metadata for all kinds together, and once more for each.
+    errors.extend(errors.clone());
     put_back(write, live, object);
     if write.is_status() && strategy::status_keeps_labels(kind) {
         copy(&live["metadata"], &mut object["metadata"], "labels");
     }
     decode::for_storage(write.of, object);
+    if let Some(rules) = write.rules() {
+        let check = if write.is_status() { rules.status } else { rules.update };
+        errors.extend(check(object, live));
+    }
+    if !errors.is_empty() {
+        return Err(write.invalid(&name, errors));
+    }
     if write.resource.kind.generations && asks_for_else(write, live, object) {
         let generation = live["metadata"]["generation"].as_i64().unwrap_or(0);
         object["metadata"]["generation"] = (generation + 1).into();

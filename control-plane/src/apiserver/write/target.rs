@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api_objects::rules::{self, Rules};
 use api_objects::schema::{Schema, Type};
 use api_objects::{FieldError, decode, time};
 use bytes::Bytes;
@@ -9,7 +10,6 @@ use http::StatusCode;
 use http::header::{HeaderValue, WARNING};
 use serde_json::Value;
 
-use super::defaults;
 use super::options::Options;
 use crate::apiserver::apply::{FieldSet, Kind, Versions};
 use crate::apiserver::cache::Object;
@@ -67,6 +67,17 @@ impl<'a> Write<'a> {
         }
     }
 
+    /// What the kind fills in and refuses.
+    pub(super) fn rules(&self) -> Option<&'static Rules> {
+        rules::of(&self.resource.served().group, &self.resource.kind.kind)
+    }
+
+    /// Refuses a new object that breaks rules.
+    pub(super) fn check_new(&self, name: &str, object: &Value) -> Result<(), Status> {
+        let errors = self.rules().map(|rules| (rules.create)(object)).unwrap_or_default();
+        if errors.is_empty() { Ok(()) } else { Err(self.invalid(name, errors)) }
+    }
+
     /// The time, as objects have it.
     pub(super) fn now(&self) -> String {
         time::format(self.server.now())
@@ -96,10 +107,9 @@ impl<'a> Write<'a> {
 
     /// Sets the defaults of an object that was changed, and brings it into the form that is stored.
     pub(super) fn complete(&self, object: Value) -> Result<Value, Status> {
+        let Some(rules) = self.rules() else { return Ok(object) };
         let mut object = object;
-        if !defaults::set(&self.resource.kind.kind, &mut object) {
-            return Ok(object);
-        }
+        (rules.defaults)(&mut object);
         self.normalise(&object)
     }
 
