@@ -6,6 +6,7 @@
 //! edited here does not rebuild the typed code. Nothing here reads a clock, a file or the environment.
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod decode;
 mod error;
 pub mod expand;

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{containers, entries, has, list, network, resources, security, text, volumes};
+use super::{containers, entries, has, network, resources, security, text, volumes};
+pub(super) use crate::check::{invalid_names, ip, not_negative, one_of, texts, within};
 use crate::{FieldError, Path, names};
 
 /// Everything that is wrong with a Pod whose defaults are filled in.
@@ -65,62 +66,6 @@ fn metadata(errors: &mut Vec<FieldError>, meta: &Value) {
 
 /// The bytes that all annotations may have together.
 const MAX_ANNOTATIONS: usize = 256 << 10;
-
-/// Refuses a name once for each sentence that its form has against it.
-pub(super) fn invalid_names(
-    errors: &mut Vec<FieldError>,
-    path: &Path,
-    name: &str,
-    form: impl Fn(&str) -> Vec<String>,
-) {
-    errors.extend(form(name).into_iter().map(|why| FieldError::invalid(path, name, &why)));
-}
-
-/// Refuses a text field that is set and none of `allowed`.
-pub(super) fn one_of(
-    errors: &mut Vec<FieldError>,
-    object: &Value,
-    path: &Path,
-    field: &str,
-    allowed: &[&str],
-) {
-    if let Some(value) = object[field].as_str()
-        && !allowed.contains(&value)
-    {
-        errors.push(FieldError::not_supported(&path.field(field), value, allowed));
-    }
-}
-
-/// Refuses a number outside its bounds.
-pub(super) fn within(errors: &mut Vec<FieldError>, path: &Path, value: i64, least: i64, most: i64) {
-    if !(least..=most).contains(&value) {
-        errors.push(FieldError::invalid(
-            path,
-            value,
-            &format!("must be between {least} and {most}, inclusive"),
-        ));
-    }
-}
-
-/// Refuses a negative number.
-pub(super) fn not_negative(errors: &mut Vec<FieldError>, object: &Value, path: &Path, field: &str) {
-    if let Some(value) = object[field].as_i64().filter(|value| *value < 0) {
-        errors.push(FieldError::invalid(&path.field(field), value, "must be greater than or equal to 0"));
-    }
-}
-
-/// Refuses an address.
-pub(super) fn ip(errors: &mut Vec<FieldError>, path: &Path, value: &str) {
-    if value.parse::<std::net::IpAddr>().is_err() {
-        let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-        errors.push(FieldError::invalid(path, value, why));
-    }
-}
-
-/// The texts of a list.
-pub(super) fn texts<'v>(object: &'v Value, field: &str) -> impl Iterator<Item = (usize, &'v str)> {
-    list(object, field).iter().enumerate().map(|(index, value)| (index, value.as_str().unwrap_or_default()))
-}
 
 #[cfg(test)]
 mod tests;
