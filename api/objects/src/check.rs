@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+pub use crate::address::ip;
 use crate::{FieldError, Path, names};
 
 /// The text of a field, empty when there is none.
@@ -57,14 +58,6 @@ pub fn within(errors: &mut Vec<FieldError>, path: &Path, value: i64, least: i64,
 pub fn not_negative(errors: &mut Vec<FieldError>, object: &Value, path: &Path, field: &str) {
     if let Some(value) = object[field].as_i64().filter(|value| *value < 0) {
         errors.push(FieldError::invalid(&path.field(field), value, "must be greater than or equal to 0"));
-    }
-}
-
-/// Refuses an address.
-pub fn ip(errors: &mut Vec<FieldError>, path: &Path, value: &str) {
-    if value.parse::<std::net::IpAddr>().is_err() {
-        let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-        errors.push(FieldError::invalid(path, value, why));
     }
 }
 

@@ -6,10 +6,12 @@
 //! edited here does not rebuild the typed code. Nothing here reads a clock, a file or the environment.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod check;
 pub mod decode;
 mod error;
 pub mod expand;
+pub mod meta;
 pub mod names;
 mod path;
 pub mod pod;

@@ -4,7 +4,8 @@
 pub fn dns_label(text: &str) -> Vec<String> {
     let mut errors = too_long(text, 63, "characters");
     if !is_label(text, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
-        errors.push(DNS_LABEL.to_owned());
+        let why = if is_subdomain(text) { "must not contain dots" } else { DNS_LABEL };
+        errors.push(why.to_owned());
     }
     errors
 }
@@ -53,6 +54,54 @@ pub fn label_value(text: &str) -> Vec<String> {
         errors.push(LABEL_VALUE.to_owned());
     }
     errors
+}
+
+/// An RFC 1035 label: at most 63 of `a-z0-9-`, a letter first and an alphanumeric last.
+pub fn dns_1035_label(text: &str) -> Vec<String> {
+    let mut errors = too_long(text, 63, "characters");
+    let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+    if !first || !is_label(text, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+        errors.push(DNS_1035_LABEL.to_owned());
+    }
+    errors
+}
+
+/// A subdomain below `*.`, which stands for one label.
+pub fn wildcard_subdomain(text: &str) -> Vec<String> {
+    let mut errors = too_long(text, 253, "characters");
+    if !text.strip_prefix("*.").is_some_and(is_subdomain) {
+        errors.push(WILDCARD_SUBDOMAIN.to_owned());
+    }
+    errors
+}
+
+/// A key of a ConfigMap or a Secret, which becomes the name of a file.
+pub fn config_key(text: &str) -> Vec<String> {
+    let mut errors = too_long(text, 253, "characters");
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if text.is_empty() || !text.bytes().all(good) {
+        errors.push(CONFIG_KEY.to_owned());
+    }
+    match text {
+        "." | ".." => errors.push(format!("must not be '{text}'")),
+        _ if text.starts_with("..") => errors.push("must not start with '..'".to_owned()),
+        _ => {}
+    }
+    errors
+}
+
+/// What can stand in a path between two slashes.
+pub fn path_segment(text: &str) -> Vec<String> {
+    match text {
+        "." | ".." => vec![format!("may not be '{text}'")],
+        _ => path_segment_prefix(text),
+    }
+}
+
+/// What a path segment can begin with.
+pub fn path_segment_prefix(text: &str) -> Vec<String> {
+    let found = ["/", "%"].into_iter().filter(|part| text.contains(part));
+    found.map(|part| format!("may not contain '{part}'")).collect()
 }
 
 /// A search domain of the resolver: like [`dns_subdomain`] with underscores inside its labels and before them.
@@ -123,6 +172,15 @@ const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case a
 const DNS_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' \
     or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const DNS_1035_LABEL: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with \
+    an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
+    validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+const WILDCARD_SUBDOMAIN: &str = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS \
+    subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric \
+    character (e.g. '*.example.com', regex used for validation is \
+    '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. \
+    'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 const SEARCH_DOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', \
     '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation \
     is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
@@ -165,12 +223,16 @@ mod tests {
     #[test]
     fn each_form_takes_its_names_and_refuses_others() {
         type Form = fn(&str) -> Vec<String>;
-        let cases: [(Form, &[&str], &[&str]); 6] = [
+        let cases: [(Form, &[&str], &[&str]); 10] = [
             (dns_label, &["a", "a-1", "1"], &["", "A", "-a", "a-", "a.b", "a_b"]),
             (dns_subdomain, &["a", "a.b-c.1"], &["", "a..b", ".a", "A.b", "a_b"]),
             (qualified_name, &["a", "A_b.c", "a.b/C"], &["", "/a", "a/", "a/b/c", "A/b", "-a"]),
             (label_value, &["", "A_b", "1"], &["-", "a b", "é"]),
             (port_name, &["web", "a-1"], &["", "1", "a--b", "-a", "waytoolongportname", "A"]),
+            (dns_1035_label, &["a", "a-1"], &["", "1a", "a.b", "a-"]),
+            (wildcard_subdomain, &["*.a", "*.a.b"], &["", "*", "a.b", "*.*.a", "*.A"]),
+            (config_key, &["a", "A_b.c-1", ".a"], &["", "a b", ".", "..", "..a"]),
+            (path_segment, &["", "a:b", "A"], &[".", "..", "a/b", "a%"]),
             (env_var_name, &["A", "a.b", "a b", "1"], &["", "a=b", "é"]),
         ];
         for (form, good, bad) in cases {

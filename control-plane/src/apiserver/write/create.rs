@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use api_objects::decode::for_storage;
-use api_objects::{FieldError, Path};
 use bytes::Bytes;
 use http::StatusCode;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -87,11 +86,6 @@ fn prepare(write: &Write<'_>, object: &mut Value) -> Result<String, Status> {
     if name.is_empty() && !generate.is_empty() {
         name = generate + &suffix();
         metadata.insert("name".to_owned(), name.as_str().into());
-    }
-    if name.is_empty() {
-        let path = Path::ROOT.field("metadata");
-        let error = FieldError::required(&path.field("name"), "name or generateName is required");
-        return Err(write.invalid("", vec![error]));
     }
     for server_only in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
         metadata.remove(server_only);

@@ -1,9 +1,7 @@
 //! Between what was asked for and what is stored: what a write cannot change is put back, what the server decides is
 //! put in.
 
-use std::collections::BTreeSet;
-
-use api_objects::{FieldError, Path, decode};
+use api_objects::{FieldError, Path, decode, meta};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -15,9 +13,6 @@ use crate::apiserver::status::Status;
 /// What upstream tells a writer who was too slow.
 pub(super) const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
-
-/// What the server wrote and nobody may change. A writer who leaves them out means them as they are.
-const KEPT: [&str; 4] = ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
 
 /// The object in the body must be the one in the path.
 pub(super) fn same_name(write: &Write<'_>, object: &mut Value) -> Result<(), Status> {
@@ -54,15 +49,13 @@ pub(super) fn update(write: &Write<'_>, live: &Value, object: &mut Value) -> Res
     let kind = write.resource.kind.kind.as_str();
     let name = text(live, "name").to_owned();
     check_version(write, &name, live, object)?;
-    let mut errors = metadata(live, object);
-    errors.extend(new_finalizers(live, object));
-    // Upstream looks at metadata for all kinds together, and once more for each.
-    errors.extend(errors.clone());
+    keep_metadata(&live["metadata"], &mut object["metadata"]);
     put_back(write, live, object);
     if write.is_status() && strategy::status_keeps_labels(kind) {
         copy(&live["metadata"], &mut object["metadata"], "labels");
     }
     decode::for_storage(write.of, object);
+    let mut errors = meta::update(&write.meta_kind(), object, live, write.is_status());
     if let Some(rules) = write.rules() {
         let check = if write.is_status() { rules.status } else { rules.update };
         errors.extend(check(object, live));
@@ -100,38 +93,20 @@ fn check_version(write: &Write<'_>, name: &str, live: &Value, object: &mut Value
     Ok(())
 }
 
-/// What must stay; says what did not.
-fn metadata(live: &Value, object: &mut Value) -> Vec<FieldError> {
-    let path = Path::ROOT.field("metadata");
-    let (live, object) = (&live["metadata"], &mut object["metadata"]);
-    let mut errors = Vec::new();
-    for field in KEPT {
-        let sent = object.get(field).filter(|value| !value.is_null() && **value != "");
-        match sent {
-            Some(value) if Some(value) != live.get(field) => {
-                errors.push(FieldError::invalid(&path.field(field), value.clone(), "field is immutable"));
-            }
-            _ => copy(live, object, field),
+/// Puts back what the server wrote. A writer who leaves out what may not change means it as it is.
+fn keep_metadata(live: &Value, object: &mut Value) {
+    let unset = |object: &Value, field: &str| object[field].is_null() || object[field] == "";
+    for field in ["uid", "deletionGracePeriodSeconds"] {
+        if unset(object, field) {
+            copy(live, object, field);
         }
     }
-    for field in ["generation", "selfLink", "namespace"] {
+    if live.get("deletionTimestamp").is_some() || unset(object, "deletionTimestamp") {
+        copy(live, object, "deletionTimestamp");
+    }
+    for field in ["creationTimestamp", "generation", "selfLink", "namespace"] {
         copy(live, object, field);
     }
-    errors
-}
-
-/// What is being deleted waits for nobody new.
-fn new_finalizers(live: &Value, object: &Value) -> Option<FieldError> {
-    live["metadata"].get("deletionTimestamp")?;
-    let before: BTreeSet<&str> = finalizers(live).collect();
-    let new: BTreeSet<&str> = finalizers(object).filter(|finalizer| !before.contains(finalizer)).collect();
-    let listed: Vec<String> = new.iter().map(|finalizer| format!("{finalizer:?}")).collect();
-    let why = format!(
-        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
-        listed.join(", ")
-    );
-    let path = Path::ROOT.field("metadata");
-    (!new.is_empty()).then(|| FieldError::forbidden(&path.field("finalizers"), &why))
 }
 
 /// Who is still to do something before the object may go.

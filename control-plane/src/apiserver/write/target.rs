@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api_objects::rules::{self, Rules};
 use api_objects::schema::{Schema, Type};
-use api_objects::{FieldError, decode, time};
+use api_objects::{FieldError, decode, meta, time};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderValue, WARNING};
@@ -72,9 +72,20 @@ impl<'a> Write<'a> {
         rules::of(&self.resource.served().group, &self.resource.kind.kind)
     }
 
+    /// The kind, for those who look at metadata.
+    pub(super) fn meta_kind(&self) -> meta::Kind<'_> {
+        let kind = &self.resource.kind;
+        meta::Kind { group: &self.resource.served().group, kind: &kind.kind, namespaced: kind.namespaced }
+    }
+
     /// Refuses a new object that breaks rules.
     pub(super) fn check_new(&self, name: &str, object: &Value) -> Result<(), Status> {
-        let errors = self.rules().map(|rules| (rules.create)(object)).unwrap_or_default();
+        let kind = self.meta_kind();
+        let mut errors = meta::create(&kind, object);
+        errors.extend(self.rules().map(|rules| (rules.create)(object)).unwrap_or_default());
+        if errors.is_empty() {
+            errors = meta::create_any(&kind, object);
+        }
         if errors.is_empty() { Ok(()) } else { Err(self.invalid(name, errors)) }
     }
 

@@ -1,0 +1,186 @@
+//! Addresses and blocks of addresses, in the API's wording.
+//!
+//! Fields that are older than the strict rules take an address in another form than its canonical one (RFC 5952), newer
+//! ones do not. None takes leading zeros or an IPv4 address mapped into IPv6.
+
+use std::net::IpAddr;
+
+use crate::{FieldError, Path};
+
+/// The family of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `10.9.8.7`
+    V4,
+    /// `2001:db8::1`
+    V6,
+}
+
+impl Family {
+    /// That of an address or a block of them; none where it is neither.
+    pub fn of(text: &str) -> Option<Self> {
+        let address = text.split_once('/').map_or(text, |(address, _)| address);
+        Some(match sloppy(address)? {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        })
+    }
+
+    /// As the API writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+}
+
+/// Refuses what is no address.
+pub fn ip(errors: &mut Vec<FieldError>, path: &Path, text: &str) {
+    errors.extend(ip_faults(text).into_iter().map(|why| FieldError::invalid(path, text, &why)));
+}
+
+/// Refuses what is no address in its canonical form.
+pub fn canonical_ip(errors: &mut Vec<FieldError>, path: &Path, text: &str) {
+    errors.extend(canonical_ip_faults(text).into_iter().map(|why| FieldError::invalid(path, text, &why)));
+}
+
+/// Refuses what is no block of addresses.
+pub fn cidr(errors: &mut Vec<FieldError>, path: &Path, text: &str) {
+    errors.extend(cidr_faults(text).into_iter().map(|why| FieldError::invalid(path, text, &why)));
+}
+
+/// Refuses what is no block of addresses in its canonical form.
+pub fn canonical_cidr(errors: &mut Vec<FieldError>, path: &Path, text: &str) {
+    let mut faults = cidr_faults(text);
+    if let Some((address, length)) = parse_cidr(text).filter(|_| faults.is_empty()) {
+        let canonical = format!("{address}/{length}");
+        if canonical != text {
+            faults.push(format!("must be in canonical form ({canonical:?})"));
+        }
+    }
+    errors.extend(faults.into_iter().map(|why| FieldError::invalid(path, text, &why)));
+}
+
+/// What an address's form has against it, if it need not be canonical.
+fn ip_faults(text: &str) -> Vec<String> {
+    let Some(address) = sloppy(text) else {
+        return vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()];
+    };
+    let mut faults = Vec::new();
+    if text.parse::<IpAddr>().is_err() {
+        faults.push("must not have leading 0s".to_owned());
+    }
+    if mapped(address) {
+        faults.push("must not be an IPv4-mapped IPv6 address".to_owned());
+    }
+    faults
+}
+
+/// What an address's form has against it, if it must be canonical.
+pub fn canonical_ip_faults(text: &str) -> Vec<String> {
+    let mut faults = ip_faults(text);
+    if let Ok(address) = text.parse::<IpAddr>()
+        && faults.is_empty()
+        && address.to_string() != text
+    {
+        faults.push(format!("must be in canonical form ({:?})", address.to_string()));
+    }
+    faults
+}
+
+fn cidr_faults(text: &str) -> Vec<String> {
+    let Some((address, length)) = parse_cidr(text) else {
+        return vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".to_owned()];
+    };
+    let (written, digits) = text.split_once('/').unwrap_or((text, ""));
+    let leading = digits.len() > 1 && digits.starts_with('0');
+    let fault = if written.parse::<IpAddr>().is_err() || leading {
+        "must not have leading 0s in IP or prefix length"
+    } else if mapped(address) {
+        "must not have an IPv4-mapped IPv6 address"
+    } else if has_bits_beyond(address, length) {
+        "must not have bits set beyond the prefix length"
+    } else {
+        return Vec::new();
+    };
+    vec![fault.to_owned()]
+}
+
+/// An address and the length of a prefix; leading zeros do not matter.
+fn parse_cidr(text: &str) -> Option<(IpAddr, u32)> {
+    let (address, digits) = text.split_once('/')?;
+    let address = sloppy(address)?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let length = digits.parse::<u32>().ok().filter(|length| number && *length <= most)?;
+    Some((address, length))
+}
+
+fn has_bits_beyond(address: IpAddr, length: u32) -> bool {
+    match address {
+        IpAddr::V4(address) => address.to_bits().checked_shl(length).unwrap_or(0) != 0,
+        IpAddr::V6(address) => address.to_bits().checked_shl(length).unwrap_or(0) != 0,
+    }
+}
+
+fn mapped(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some())
+}
+
+/// An address whose IPv4 parts may have leading zeros, which do not count.
+fn sloppy(text: &str) -> Option<IpAddr> {
+    let trimmed = |part: &str| {
+        let digits = part.trim_start_matches('0');
+        if digits.is_empty() && !part.is_empty() { "0".to_owned() } else { digits.to_owned() }
+    };
+    if text.contains(':') || !text.contains('.') {
+        return text.parse().ok();
+    }
+    text.split('.').map(trimmed).collect::<Vec<_>>().join(".").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Check = fn(&mut Vec<FieldError>, &Path, &str);
+
+    fn why(check: Check, text: &str) -> String {
+        let mut errors = Vec::new();
+        check(&mut errors, &Path::ROOT.field("f"), text);
+        errors.first().map(|error| error.message.split_once(": ").unwrap().1.to_owned()).unwrap_or_default()
+    }
+
+    #[test]
+    fn addresses_and_blocks_are_told_from_what_is_none() {
+        let cases: [(Check, &str, &str); 15] = [
+            (ip, "10.9.8.7", ""),
+            (ip, "FE80::0ABC", ""),
+            (ip, "10.9.8", "must be a valid IP address"),
+            (ip, "x", "must be a valid IP address"),
+            (ip, "010.9.8.7", "must not have leading 0s"),
+            (ip, "::ffff:1.2.3.4", "must not be an IPv4-mapped IPv6 address"),
+            (canonical_ip, "fe80::abc", ""),
+            (canonical_ip, "FE80::0ABC", "must be in canonical form (\"fe80::abc\")"),
+            (cidr, "10.9.8.0/24", ""),
+            (cidr, "10.9.8.0", "must be a valid CIDR value"),
+            (cidr, "10.9.8.0/33", "must be a valid CIDR value"),
+            (cidr, "10.9.8.7/24", "must not have bits set beyond the prefix length"),
+            (cidr, "10.9.8.0/024", "must not have leading 0s in IP or prefix length"),
+            (canonical_cidr, "2001:db8::/64", ""),
+            (canonical_cidr, "2001:DB8::/64", "must be in canonical form (\"2001:db8::/64\")"),
+        ];
+        for (check, text, want) in cases {
+            let found = why(check, text);
+            assert!(found.contains(want) && found.is_empty() == want.is_empty(), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn families_are_those_of_the_address() {
+        assert_eq!(Family::of("10.0.0.0/8"), Some(Family::V4));
+        assert_eq!(Family::of("::1"), Some(Family::V6));
+        assert_eq!(Family::of("x"), None);
+    }
+}
