@@ -62,6 +62,32 @@ pub fn canonical_cidr(errors: &mut Vec<FieldError>, path: &Path, text: &str) {
     errors.extend(faults.into_iter().map(|why| FieldError::invalid(path, text, &why)));
 }
 
+/// Refuses an address that means no other machine.
+pub fn special_ip(errors: &mut Vec<FieldError>, path: &Path, text: &str) {
+    let Some(address) = sloppy(text) else {
+        errors.push(FieldError::invalid(path, text, "must be a valid IP address"));
+        return;
+    };
+    // A mapped address is the IPv4 one that it maps.
+    let (link, multicast) = match address.to_canonical() {
+        IpAddr::V4(v4) => (v4.is_link_local(), v4.octets()[..3] == [224, 0, 0]),
+        IpAddr::V6(v6) => (v6.is_unicast_link_local(), v6.segments()[0] & 0xff0f == 0xff02),
+    };
+    for (found, why) in [
+        (address.is_unspecified(), format!("may not be unspecified ({text})")),
+        (
+            address.to_canonical().is_loopback(),
+            "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned(),
+        ),
+        (link, "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned()),
+        (multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".to_owned()),
+    ] {
+        if found {
+            errors.push(FieldError::invalid(path, text, &why));
+        }
+    }
+}
+
 /// What an address's form has against it, if it need not be canonical.
 fn ip_faults(text: &str) -> Vec<String> {
     let Some(address) = sloppy(text) else {
@@ -105,6 +131,21 @@ fn cidr_faults(text: &str) -> Vec<String> {
         return Vec::new();
     };
     vec![fault.to_owned()]
+}
+
+/// Whether a block is a part of another one, and not all of it; none where one of them is no block.
+pub fn contains(whole: &str, part: &str) -> Option<bool> {
+    let ((whole, length), (part, longer)) = (parse_cidr(whole)?, parse_cidr(part)?);
+    let inside = match (whole, part) {
+        (IpAddr::V4(whole), IpAddr::V4(part)) => {
+            (whole.to_bits() ^ part.to_bits()).checked_shr(32 - length).unwrap_or(0) == 0
+        }
+        (IpAddr::V6(whole), IpAddr::V6(part)) => {
+            (whole.to_bits() ^ part.to_bits()).checked_shr(128 - length).unwrap_or(0) == 0
+        }
+        _ => false,
+    };
+    Some(inside && length < longer)
 }
 
 /// An address and the length of a prefix; leading zeros do not matter.
@@ -154,7 +195,12 @@ mod tests {
 
     #[test]
     fn addresses_and_blocks_are_told_from_what_is_none() {
-        let cases: [(Check, &str, &str); 15] = [
+        let cases: [(Check, &str, &str); 20] = [
+            (special_ip, "10.9.8.7", ""),
+            (special_ip, "127.0.0.1", "may not be in the loopback range"),
+            (special_ip, "::", "may not be unspecified (::)"),
+            (special_ip, "fe80::1", "may not be in the link-local range"),
+            (special_ip, "224.0.0.1", "may not be in the link-local multicast range"),
             (ip, "10.9.8.7", ""),
             (ip, "FE80::0ABC", ""),
             (ip, "10.9.8", "must be a valid IP address"),
@@ -175,6 +221,16 @@ mod tests {
             let found = why(check, text);
             assert!(found.contains(want) && found.is_empty() == want.is_empty(), "{text}: {found}");
         }
+    }
+
+    #[test]
+    fn blocks_contain_smaller_ones() {
+        assert_eq!(contains("10.0.0.0/8", "10.1.0.0/16"), Some(true));
+        assert_eq!(contains("0.0.0.0/0", "10.1.0.0/16"), Some(true));
+        assert_eq!(contains("10.0.0.0/8", "10.0.0.0/8"), Some(false));
+        assert_eq!(contains("10.0.0.0/8", "11.0.0.0/16"), Some(false));
+        assert_eq!(contains("10.0.0.0/8", "fd00::/16"), Some(false));
+        assert_eq!(contains("10.0.0.0/8", "x"), None);
     }
 
     #[test]

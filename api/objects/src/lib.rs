@@ -8,17 +8,22 @@
 
 pub mod address;
 pub mod check;
+pub mod core;
 pub mod decode;
 mod error;
 pub mod expand;
+mod fill;
 pub mod meta;
 pub mod names;
+pub(crate) mod networking;
 mod path;
 pub mod pod;
 pub mod quantity;
 pub mod rules;
 pub mod schema;
 pub mod selector;
+#[cfg(test)]
+mod table;
 pub mod time;
 
 pub use error::{FieldError, Kind};

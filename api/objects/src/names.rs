@@ -75,6 +75,34 @@ pub fn wildcard_subdomain(text: &str) -> Vec<String> {
     errors
 }
 
+/// A domain, a slash and a path; what is wrong, with the part that it is wrong in.
+pub fn domain_prefixed_path(text: &str) -> Vec<(&str, String)> {
+    let parts = text.split_once('/').filter(|(host, path)| !host.is_empty() && !path.is_empty());
+    let Some((host, path)) = parts else {
+        return vec![(text, "must be a domain-prefixed path (such as \"acme.io/foo\")".to_owned())];
+    };
+    let mut faults: Vec<_> = dns_subdomain(host).into_iter().map(|why| (host, why)).collect();
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte);
+    if !path.bytes().all(good) {
+        faults.push((path, PATH.to_owned()));
+    }
+    faults
+}
+
+/// A domain of two labels at least, of which each is one by itself; what is wrong, with the part that it is wrong in.
+pub fn domain(text: &str) -> Option<(&str, String)> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let faults = dns_subdomain(name);
+    if !faults.is_empty() {
+        return Some((name, faults.join(",")));
+    }
+    if !name.contains('.') {
+        return Some((name, "should be a domain with at least two segments separated by dots".to_owned()));
+    }
+    let labels = name.split('.').map(|label| (label, dns_label(label)));
+    labels.filter(|(_, faults)| !faults.is_empty()).map(|(label, faults)| (label, faults.join(","))).next()
+}
+
 /// A key of a ConfigMap or a Secret, which becomes the name of a file.
 pub fn config_key(text: &str) -> Vec<String> {
     let mut errors = too_long(text, 253, "characters");
@@ -181,6 +209,7 @@ const WILDCARD_SUBDOMAIN: &str = "a wildcard DNS-1123 subdomain must start with 
     '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. \
     'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+const PATH: &str = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
 const SEARCH_DOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', \
     '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation \
     is '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
@@ -243,6 +272,16 @@ mod tests {
                 assert!(!form(name).is_empty(), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn domains_may_have_paths() {
+        assert!(domain_prefixed_path("a.b/c/d").is_empty() && domain("a.b.").is_none());
+        let faults = ["a", "/a", "a/", "A/b", "a/b c"].map(|text| domain_prefixed_path(text).len());
+        assert_eq!(faults, [1; 5]);
+        assert!(
+            ["", "a", "a..b", &format!("{}.b", "x".repeat(64))].iter().all(|text| domain(text).is_some())
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The bytes, or the offset that Go's error names.
-pub(super) fn decode(text: &str) -> Result<Vec<u8>, usize> {
+pub(crate) fn decode(text: &str) -> Result<Vec<u8>, usize> {
     let mut input = text.bytes().enumerate().filter(|(_, byte)| !matches!(byte, b'\r' | b'\n'));
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     loop {
@@ -55,7 +55,14 @@ fn value(byte: u8) -> Option<u32> {
     Some(u32::from(value))
 }
 
-pub(super) fn encode(bytes: &[u8]) -> String {
+/// How many bytes a well-formed text stands for.
+pub(crate) fn decoded_length(text: &str) -> usize {
+    let letters = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n' | b'=')).count();
+    letters * 3 / 4
+}
+
+/// The text of some bytes.
+pub(crate) fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let mut all = [0; 4];

@@ -7,7 +7,7 @@
 //!
 //! Of a key that is there twice, the last value counts.
 
-mod base64;
+pub(crate) mod base64;
 mod context;
 mod scalar;
 mod store;

@@ -83,8 +83,18 @@ impl Kind<'_> {
             ("", "LimitRange" | "Event")
             | ("admissionregistration.k8s.io" | "flowcontrol.apiserver.k8s.io", _) => Again::Create,
             ("storage.k8s.io", "CSINode" | "VolumeAttachment") | ("discovery.k8s.io", _) => Again::Create,
-            ("", "Namespace" | "Node" | "PersistentVolume" | "PersistentVolumeClaim") => Again::Both,
-            ("networking.k8s.io", "IPAddress" | "NetworkPolicy" | "ServiceCIDR") => Again::Both,
+            (
+                "",
+                "Namespace"
+                | "Node"
+                | "PersistentVolume"
+                | "PersistentVolumeClaim"
+                | "ServiceAccount"
+                | "Secret"
+                | "ConfigMap"
+                | "Endpoints",
+            ) => Again::Both,
+            ("networking.k8s.io", "Ingress" | "IngressClass" | "IPAddress") => Again::Both,
             ("storage.k8s.io", "StorageClass" | "CSIStorageCapacity") => Again::Both,
             ("batch", "Job") | ("node.k8s.io", _) => Again::Both,
             ("rbac.authorization.k8s.io" | "apiregistration.k8s.io" | "resource.k8s.io", _) => Again::Both,

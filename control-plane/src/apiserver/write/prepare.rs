@@ -54,6 +54,9 @@ pub(super) fn update(write: &Write<'_>, live: &Value, object: &mut Value) -> Res
     if write.is_status() && strategy::status_keeps_labels(kind) {
         copy(&live["metadata"], &mut object["metadata"], "labels");
     }
+    if let Some(rules) = write.rules().filter(|_| !write.is_status()) {
+        (rules.prepare)(object, Some(live));
+    }
     decode::for_storage(write.of, object);
     let mut errors = meta::update(&write.meta_kind(), object, live, write.is_status());
     if let Some(rules) = write.rules() {

@@ -24,6 +24,11 @@ pub(super) fn creates_on_update(kind: &str) -> bool {
     )
 }
 
+/// A new object without a name gets some.
+pub(super) fn names_itself(kind: &str) -> bool {
+    kind == "LimitRange"
+}
+
 /// An update may leave out which version of the object it is about.
 pub(super) fn updates_unconditionally(kind: &str) -> bool {
     !matches!(
