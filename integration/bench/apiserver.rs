@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use control_plane::apiserver::access::Peer;
+use control_plane::apiserver::auth::User;
 use control_plane::apiserver::http::serve;
 use control_plane::apiserver::server::Server;
 use control_plane::storage::{Change, Embedded, EmbeddedOptions, Expect, Store};
@@ -27,7 +29,7 @@ async fn main() -> Result<(), Failure> {
     let store: Arc<dyn Store> = Arc::new(store);
     fill(&store).await?;
     let server = Server::new(store.clone(), "127.0.0.1:6443".to_owned())?;
-    let feed = tokio::spawn(server.caches.clone().feed());
+    let feed = tokio::spawn(server.clone().follow());
 
     let mut client = connect(&server).await?;
     let start = Instant::now();
@@ -92,7 +94,7 @@ type Client = SendRequest<Empty<Bytes>>;
 
 async fn connect(server: &Arc<Server>) -> Result<Client, Failure> {
     let (ours, theirs) = tokio::io::duplex(256 << 10);
-    tokio::spawn(serve::connection(server.clone(), theirs));
+    tokio::spawn(serve::connection(server.clone(), Peer::Known(User::master()), theirs));
     let (sender, connection) = handshake(TokioIo::new(ours)).await?;
     tokio::spawn(connection);
     Ok(sender)

@@ -8,6 +8,7 @@
 pub mod access;
 pub mod apply;
 pub mod auth;
+pub mod bootstrap;
 pub mod cache;
 pub mod discovery;
 mod go;

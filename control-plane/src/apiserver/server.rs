@@ -19,11 +19,14 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
 use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::access::{Access, Asked, Peer, Security};
+use super::auth::User;
 use super::cache::Caches;
 use super::http::answer::{Answer, Body};
 use super::http::negotiate::{self, Discovery};
@@ -33,8 +36,8 @@ use super::http::request::{self, Context};
 use super::kinds::{Registry, Resource, RowError, Subresource};
 use super::metrics::Metrics;
 use super::status::Status;
-use super::{access, discovery, health, read, write};
-use crate::storage::Store;
+use super::{discovery, health, read, write};
+use crate::storage::{Store, StoreError};
 
 /// An answer at least so long is compressed for those who take it.
 const COMPRESS: usize = 128 << 10;
@@ -50,6 +53,8 @@ pub struct Server {
     pub kinds: Registry,
     /// The watch caches, above the store.
     pub caches: Arc<Caches>,
+    /// Who may do what.
+    pub access: Access,
     /// What is counted.
     pub metrics: Metrics,
     /// `HOST:PORT` where clients reach the server.
@@ -59,11 +64,48 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of the built-in kinds above a store. [`Caches::feed`] must run beside it.
+    /// A server of the built-in kinds above a store. [`Server::follow`] must run beside it. It knows nobody's
+    /// credentials: only [`Peer::Known`] is let in.
+    ///
+    /// # Errors
+    /// When the rows of the built-in kinds cannot be read.
     pub fn new(store: Arc<dyn Store>, address: String) -> Result<Arc<Self>, RowError> {
+        Self::with(store, address, None)
+    }
+
+    /// The same with credentials.
+    ///
+    /// # Errors
+    /// When the rows of the built-in kinds cannot be read.
+    pub fn secured(
+        store: Arc<dyn Store>,
+        address: String,
+        security: Security,
+    ) -> Result<Arc<Self>, RowError> {
+        Self::with(store, address, Some(security))
+    }
+
+    fn with(
+        store: Arc<dyn Store>,
+        address: String,
+        security: Option<Security>,
+    ) -> Result<Arc<Self>, RowError> {
         let (kinds, caches) = (Registry::builtin()?, Caches::new(store));
+        let access = Access::new(&kinds, security)?;
         let closing = CancellationToken::new();
-        Ok(Arc::new(Self { kinds, caches, metrics: Metrics::default(), address, closing }))
+        Ok(Arc::new(Self { kinds, caches, access, metrics: Metrics::default(), address, closing }))
+    }
+
+    /// Keeps caches and rules up with the store, until the server closes.
+    ///
+    /// # Errors
+    /// When what is stored can no longer be read.
+    pub async fn follow(self: Arc<Self>) -> Result<(), StoreError> {
+        let rules = self.access.policy().clone().follow(self.caches.clone(), self.closing.clone());
+        tokio::select! {
+            fed = self.caches.clone().feed() => fed,
+            () = rules => Ok(()),
+        }
     }
 
     /// The time.
@@ -71,8 +113,13 @@ impl Server {
         Timestamp::now()
     }
 
+    /// Answers a request of this user: what runs inside the server asks as others do.
+    pub async fn answer_as(self: &Arc<Self>, user: User, request: Request<Full<Bytes>>) -> Response<Body> {
+        self.answer(&Peer::Known(user), request).await
+    }
+
     /// Answers a request.
-    pub async fn answer<B>(self: Arc<Self>, request: Request<B>) -> Response<Body>
+    pub async fn answer<B>(self: &Arc<Self>, peer: &Peer, request: Request<B>) -> Response<Body>
     where
         B: hyper::body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -82,7 +129,7 @@ impl Server {
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query);
         // A request is where a panic ends: it is one client's trouble, and told.
-        let passed = AssertUnwindSafe(self.pass(&parts, &info, query, body)).catch_unwind();
+        let passed = AssertUnwindSafe(self.pass(peer, &parts, &info, query, body)).catch_unwind();
         let answer = match tokio::time::timeout(WITHIN, passed).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => {
@@ -119,6 +166,7 @@ impl Server {
 
     async fn pass<B>(
         self: &Arc<Self>,
+        peer: &Peer,
         parts: &Parts,
         info: &RequestInfo,
         query: Query,
@@ -128,8 +176,8 @@ impl Server {
         B: hyper::body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let user = access::authenticate(parts)?;
-        access::authorize(&user, info)?;
+        let asked = Asked::new(info, &query);
+        let user = self.access.admit(&self.caches, peer, &parts.headers, &asked).await?;
         let Some(target) = info.target.clone() else {
             return self.plain(parts, info, &query).await;
         };
@@ -157,6 +205,9 @@ impl Server {
                     read::get(self, &context, &resource).await
                 }
                 ("scale", "get") => read::scale(self, &context, &resource).await,
+                ("token", "create") => {
+                    write::create_token(self, &context, &resource, request::read(body).await?).await
+                }
                 ("status", "update") => {
                     write::update(self, &context, &resource, request::read(body).await?).await
                 }

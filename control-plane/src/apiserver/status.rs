@@ -75,8 +75,30 @@ impl Status {
 
     /// 404: there is no such object.
     pub fn not_found(resource: &Resource, name: &str) -> Self {
-        let message = format!("{} {name:?} not found", resource.qualified());
-        Self::new(StatusCode::NOT_FOUND, "NotFound", message).with(about(resource, name))
+        Self::missing(&resource.served().group, &resource.kind.resource, name)
+    }
+
+    /// 404: there is no object of that group, resource and name.
+    pub fn missing(group: &str, resource: &str, name: &str) -> Self {
+        let message = format!("{} {name:?} not found", qualified(group, resource));
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message).with(named(group, resource, name))
+    }
+
+    /// 401: no credentials that are good for anything.
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
+    }
+
+    /// 403: it may not be done to that object, to any of that resource when `name` is empty, or at all when there is
+    /// no resource.
+    pub fn forbidden(group: &str, resource: &str, name: &str, why: &str) -> Self {
+        let what = qualified(group, resource);
+        let message = match (resource, name) {
+            ("", _) => format!("forbidden: {why}"),
+            (_, "") => format!("{what} is forbidden: {why}"),
+            _ => format!("{what} {name:?} is forbidden: {why}"),
+        };
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message).with(named(group, resource, name))
     }
 
     /// 404: there is no such resource.
@@ -120,13 +142,18 @@ impl Status {
 
     /// 409: the object is not as the writer thought.
     pub fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.qualified());
-        Self::new(StatusCode::CONFLICT, "Conflict", message).with(about(resource, name))
+        Self::conflicting(&resource.served().group, &resource.kind.resource, name, why)
+    }
+
+    /// 409: the object of that group, resource and name is not the one that was meant.
+    pub fn conflicting(group: &str, resource: &str, name: &str, why: &str) -> Self {
+        let what = qualified(group, resource);
+        let message = format!("Operation cannot be fulfilled on {what} {name:?}: {why}");
+        Self::new(StatusCode::CONFLICT, "Conflict", message).with(named(group, resource, name))
     }
 
     /// 422: fields break rules. `group` and `kind` name what they are fields of.
     pub fn invalid(group: &str, kind: &str, name: &str, errors: Vec<FieldError>) -> Self {
-        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
         // What is found twice is a cause twice, and said once.
         let mut texts: Vec<String> = Vec::new();
         for text in errors.iter().map(FieldError::to_string) {
@@ -145,7 +172,7 @@ impl Status {
             causes: errors.into_iter().map(Cause::from).collect(),
             ..Details::default()
         };
-        let message = format!("{qualified} {name:?} is invalid: {what}");
+        let message = format!("{} {name:?} is invalid: {what}", qualified(group, kind));
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).with(details)
     }
 
@@ -184,6 +211,11 @@ impl Status {
     pub fn unavailable(message: impl Into<String>) -> Self {
         let details = Details { retry_after: Some(1), ..Details::default() };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message).with(details)
+    }
+
+    /// What is wrong, one by one.
+    pub fn causes(&self) -> &[Cause] {
+        self.details.as_ref().map_or(&[], |details| &details.causes)
     }
 
     /// The object that is sent.
@@ -265,10 +297,14 @@ impl From<StoreError> for Status {
 
 /// What an error about an object names.
 pub fn about(resource: &Resource, name: &str) -> Details {
-    Details {
-        name: name.to_owned(),
-        group: resource.served().group.clone(),
-        kind: resource.kind.resource.clone(),
-        ..Details::default()
-    }
+    named(&resource.served().group, &resource.kind.resource, name)
+}
+
+fn named(group: &str, kind: &str, name: &str) -> Details {
+    Details { name: name.to_owned(), group: group.to_owned(), kind: kind.to_owned(), ..Details::default() }
+}
+
+/// `roles.rbac.authorization.k8s.io`; the core group is not named.
+fn qualified(group: &str, kind: &str) -> String {
+    if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") }
 }

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use control_plane::apiserver::access::Peer;
+use control_plane::apiserver::auth::User;
+use control_plane::apiserver::bootstrap;
 use control_plane::apiserver::http::serve;
 use control_plane::apiserver::server::Server;
 use control_plane::storage::Embedded;
@@ -24,6 +27,11 @@ impl Drop for World {
     }
 }
 
+/// Who the recording's requests came from.
+fn admin() -> Peer {
+    Peer::Known(User::new("admin", &["system:masters", "system:authenticated"]))
+}
+
 /// An answer.
 pub(crate) struct Answered {
     pub status: u16,
@@ -32,21 +40,22 @@ pub(crate) struct Answered {
 }
 
 impl World {
-    pub(crate) fn start() -> Result<Self, String> {
+    pub(crate) async fn start() -> Result<Self, String> {
         let store = Arc::new(Embedded::in_memory().map_err(|e| e.to_string())?);
         let server = Server::new(store, "127.0.0.1:6443".to_owned()).map_err(|e| e.to_string())?;
-        let caches = server.caches.clone();
+        let following = server.clone().follow();
         let feed = tokio::spawn(async move {
-            if let Err(error) = caches.feed().await {
+            if let Err(error) = following.await {
                 eprintln!("the feed of the caches ended: {error}");
             }
         });
+        bootstrap::prepare(&server).await.map_err(|e| e.to_string())?;
         Ok(Self { server, feed })
     }
 
     pub(crate) async fn connect(&self) -> Result<Client, String> {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
-        tokio::spawn(serve::connection(self.server.clone(), theirs));
+        tokio::spawn(serve::connection(self.server.clone(), admin(), theirs));
         let (sender, connection) = handshake(TokioIo::new(ours)).await.map_err(|e| e.to_string())?;
         tokio::spawn(connection);
         Ok(Client(sender))

@@ -46,7 +46,7 @@ fn run(cases: Vec<Value>, unmanaged: bool) -> Result<Vec<Agreed>, String> {
 }
 
 async fn replay(cases: Vec<Value>, unmanaged: bool) -> Result<Vec<Agreed>, String> {
-    let world = Arc::new(World::start()?);
+    let world = Arc::new(World::start().await?);
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = Vec::new();
     for (index, case) in cases.into_iter().enumerate() {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use control_plane::apiserver::auth::rbac::{self, reconcile};
 use control_plane::apiserver::auth::{
-    Action, Authenticator, Authorizer, Chain, Lookup, Refusal, Resource, User, ca, forbidden, impersonate,
-    node, podsecurity, reviews, tls, token,
+    Action, Authenticator, Authorizer, Chain, Lookup, Resource, User, ca, forbidden, impersonate, node,
+    podsecurity, reviews, tls, token,
 };
+use control_plane::apiserver::status::Status;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -92,11 +93,11 @@ impl World {
     pub(super) fn answer(&mut self, step: &Value) -> Outcome {
         match self.decide(step) {
             Ok(outcome) => outcome,
-            Err(refusal) => Outcome::Answer { status: refusal.code, body: refusal.to_status() },
+            Err(refusal) => Outcome::Answer { status: refusal.code.as_u16(), body: refusal.to_json() },
         }
     }
 
-    fn decide(&mut self, step: &Value) -> Result<Outcome, Refusal> {
+    fn decide(&mut self, step: &Value) -> Result<Outcome, Status> {
         let text = |key: &str| step[key].as_str().unwrap_or_default();
         let path = text("path").split('?').next().unwrap_or_default();
         let parts = Parts::parse(path);
@@ -125,7 +126,7 @@ impl World {
         self.act(step, &user, on, verb)
     }
 
-    fn act(&mut self, step: &Value, user: &User, on: Resource<'_>, verb: &str) -> Result<Outcome, Refusal> {
+    fn act(&mut self, step: &Value, user: &User, on: Resource<'_>, verb: &str) -> Result<Outcome, Status> {
         let (body, now) = (&step["body"], Timestamp::now());
         let chain = Chain { node: &self.node, rbac: &self.rbac };
         let created = |body| Ok(Outcome::Answer { status: 201, body });
@@ -154,7 +155,7 @@ impl World {
                 }
                 let (_, errors) = podsecurity::Policy::from_labels(&labels);
                 if !errors.is_empty() {
-                    return Err(Refusal::invalid("", "Namespace", on.name, errors));
+                    return Err(Status::invalid("", "Namespace", on.name, errors));
                 }
                 self.labels = labels;
                 Ok(Outcome::Allowed { status: 200, warning: None })
@@ -180,7 +181,7 @@ impl World {
         }
     }
 
-    fn write_rbac(&mut self, body: &Value, user: &User, on: Resource<'_>) -> Result<Outcome, Refusal> {
+    fn write_rbac(&mut self, body: &Value, user: &User, on: Resource<'_>) -> Result<Outcome, Status> {
         let chain = Chain { node: &self.node, rbac: &self.rbac };
         let write = rbac::escalation::Write {
             user,
@@ -203,7 +204,7 @@ impl World {
         Ok(Outcome::Allowed { status: 201, warning: None })
     }
 
-    fn check_pod(&self, body: &Value, on: Resource<'_>) -> Result<Outcome, Refusal> {
+    fn check_pod(&self, body: &Value, on: Resource<'_>) -> Result<Outcome, Status> {
         let (policy, _) = podsecurity::Policy::from_labels(&self.labels);
         let findings = match on.resource {
             "pods" => podsecurity::check_pod(&policy, &body["metadata"], &body["spec"]),
@@ -214,7 +215,7 @@ impl World {
         };
         if let Some(why) = findings.refusal {
             let name = body["metadata"]["name"].as_str().unwrap_or_default();
-            return Err(Refusal::forbidden("", "pods", name, &why));
+            return Err(Status::forbidden("", "pods", name, &why));
         }
         // As the header carries it.
         let warning = findings.warning.map(|text| format!("299 - {}", Value::from(text)));

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
+use control_plane::apiserver::access::Peer;
+use control_plane::apiserver::auth::User;
 use control_plane::apiserver::http::serve;
 use control_plane::apiserver::server::Server;
 use control_plane::storage::{Change, Embedded, Expect, Store};
@@ -15,6 +17,10 @@ use tokio::runtime::Runtime;
 use crate::Result;
 
 const CREATED: &str = "2026-01-01T00:00:00Z";
+
+fn admin() -> Peer {
+    Peer::Known(User::new("admin", &["system:masters", "system:authenticated"]))
+}
 
 /// The server; it ends with this.
 pub(crate) struct World {
@@ -33,10 +39,10 @@ impl World {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).map_err(text)?;
         let address = listener.local_addr().map_err(text)?.to_string();
         let server = Server::new(store.clone(), address.clone()).map_err(|e| e.to_string())?;
-        runtime.spawn(server.caches.clone().feed());
+        runtime.spawn(server.clone().follow());
         runtime.spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                tokio::spawn(serve::connection(server.clone(), connection));
+                tokio::spawn(serve::connection(server.clone(), admin(), connection));
             }
         });
         let folder = tempfile::tempdir().map_err(text)?;

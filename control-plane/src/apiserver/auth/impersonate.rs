@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use super::quote::quoted;
 use super::{
-    ANONYMOUS, AUTHENTICATED, Action, Authorizer, MASTERS, NODE_USER, NODES, Refusal, Resource, Target,
+    ANONYMOUS, AUTHENTICATED, Action, Authorizer, MASTERS, NODE_USER, NODES, Resource, Status, Target,
     UNAUTHENTICATED, User, forbidden, service_account_groups, split_service_account, token,
 };
 
@@ -28,7 +28,7 @@ pub fn impersonate<'h>(
     headers: impl IntoIterator<Item = (&'h str, &'h str)>,
     action: &Action<'_>,
     authorizer: &dyn Authorizer,
-) -> Result<Option<User>, Refusal> {
+) -> Result<Option<User>, Status> {
     let Some(wanted) = wanted(headers)? else { return Ok(None) };
     let ask = Ask { user, wanted: &wanted, authorizer };
     let mut first = None;
@@ -42,11 +42,11 @@ pub fn impersonate<'h>(
             Err(_) => {}
         }
     }
-    Err(first.unwrap_or_else(|| Refusal::bad_request("no way to impersonate that user")))
+    Err(first.unwrap_or_else(|| Status::bad_request("no way to impersonate that user")))
 }
 
 /// The user that the headers ask for, as they have it.
-fn wanted<'h>(headers: impl IntoIterator<Item = (&'h str, &'h str)>) -> Result<Option<User>, Refusal> {
+fn wanted<'h>(headers: impl IntoIterator<Item = (&'h str, &'h str)>) -> Result<Option<User>, Status> {
     let mut wanted = User::default();
     for (name, value) in headers {
         match name {
@@ -66,7 +66,7 @@ fn wanted<'h>(headers: impl IntoIterator<Item = (&'h str, &'h str)>) -> Result<O
     if wanted == User::default() {
         return Ok(None);
     }
-    Err(Refusal::bad_request(format!("requested {} without impersonating a user name", go_syntax(&wanted))))
+    Err(Status::bad_request(format!("requested {} without impersonating a user name", go_syntax(&wanted))))
 }
 
 /// `%2F` and the like as what they stand for; a key that is not well escaped stays as it is.
@@ -167,7 +167,7 @@ struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    fn may(&self, mode: Mode, verb: &str, target: Target<'_>) -> Result<(), Refusal> {
+    fn may(&self, mode: Mode, verb: &str, target: Target<'_>) -> Result<(), Status> {
         let action = Action { verb, target };
         let verdict = if mode == Mode::AssociatedNode {
             // An answer holds for the account on every node, so what is said of it is no node's either.
@@ -182,13 +182,13 @@ impl Ask<'_> {
     }
 
     /// May this be done in that mode?
-    fn on(&self, mode: Mode, action: &Action<'_>) -> Result<(), Refusal> {
+    fn on(&self, mode: Mode, action: &Action<'_>) -> Result<(), Status> {
         let Some(name) = mode.name() else { return Ok(()) };
         self.may(mode, &format!("impersonate-on:{name}:{}", action.verb), action.target)
     }
 
     /// The user to act as, when every part of it may be taken on.
-    fn as_user(&self, mode: Mode) -> Result<User, Refusal> {
+    fn as_user(&self, mode: Mode) -> Result<User, Status> {
         let wanted = self.wanted;
         let mut acting = wanted.clone();
         let verb = mode.name().map_or("impersonate".to_owned(), |name| format!("impersonate:{name}"));

@@ -15,13 +15,13 @@ pub mod ca;
 pub mod certificate;
 mod chain;
 pub mod files;
+mod forbidden;
 mod impersonate;
 mod kubeconfig;
 pub mod node;
 pub mod podsecurity;
 mod quote;
 pub mod rbac;
-mod refusal;
 pub mod reviews;
 pub mod signer;
 pub mod tls;
@@ -32,10 +32,12 @@ use std::collections::BTreeMap;
 pub use authenticate::{Authenticator, Lookup, Presented, Unauthenticated};
 pub use bootstrap::BootstrapToken;
 pub use chain::Chain;
+pub use forbidden::forbidden;
 pub use impersonate::impersonate;
 pub use kubeconfig::kubeconfig;
-pub use refusal::{Refusal, forbidden};
 use serde_json::{Map, Value, json};
+
+use super::status::Status;
 
 /// The user of requests that present no credentials.
 pub const ANONYMOUS: &str = "system:anonymous";
@@ -72,6 +74,11 @@ impl User {
     pub fn new(name: &str, groups: &[&str]) -> Self {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
         Self { name: name.to_owned(), groups, ..Self::default() }
+    }
+
+    /// Whoever may do everything, as what runs inside the server is called.
+    pub fn master() -> Self {
+        Self::new("system:apiserver", &[MASTERS])
     }
 
     /// The anonymous user.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Action, Authenticator, Authorizer, Chain, Lookup, Refusal, Resource, Target, Unauthenticated, User,
+    Action, Authenticator, Authorizer, Chain, Lookup, Resource, Status, Target, Unauthenticated, User,
 };
 
 const AUTHENTICATION: &str = "authentication.k8s.io";
@@ -29,11 +29,11 @@ pub fn token_review(
     authenticator: &Authenticator,
     lookup: &dyn Lookup,
     now: Timestamp,
-) -> Result<Value, Refusal> {
+) -> Result<Value, Status> {
     let spec = &review["spec"];
     let token = spec["token"].as_str().unwrap_or_default();
     if token.is_empty() {
-        return Err(Refusal::bad_request("token is required for TokenReview in authentication"));
+        return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
     let audiences = texts(&spec["audiences"]);
     // What holds for the header holds here: a token has no blanks.
@@ -58,12 +58,12 @@ pub fn self_subject_access_review(
     review: &Value,
     user: &User,
     authorizer: &dyn Authorizer,
-) -> Result<Value, Refusal> {
+) -> Result<Value, Status> {
     let mut errors = Vec::new();
     check_spec(&review["spec"], false, &mut errors);
     check_metadata(&review["metadata"], &[], &mut errors);
     if !errors.is_empty() {
-        return Err(Refusal::invalid(AUTHORIZATION, "", "", errors));
+        return Err(Status::invalid(AUTHORIZATION, "", "", errors));
     }
     let status = access(&review["spec"], user, authorizer);
     Ok(answer(review, "SelfSubjectAccessReview", AUTHORIZATION, status))
@@ -73,12 +73,12 @@ pub fn self_subject_access_review(
 ///
 /// # Errors
 /// When its fields break rules.
-pub fn subject_access_review(review: &Value, authorizer: &dyn Authorizer) -> Result<Value, Refusal> {
+pub fn subject_access_review(review: &Value, authorizer: &dyn Authorizer) -> Result<Value, Status> {
     let mut errors = Vec::new();
     check_spec(&review["spec"], true, &mut errors);
     check_metadata(&review["metadata"], &[], &mut errors);
     if !errors.is_empty() {
-        return Err(Refusal::invalid(AUTHORIZATION, "", "", errors));
+        return Err(Status::invalid(AUTHORIZATION, "", "", errors));
     }
     let status = access(&review["spec"], &subject(&review["spec"]), authorizer);
     Ok(answer(review, "SubjectAccessReview", AUTHORIZATION, status))
@@ -92,7 +92,7 @@ pub fn local_subject_access_review(
     review: &Value,
     namespace: &str,
     authorizer: &dyn Authorizer,
-) -> Result<Value, Refusal> {
+) -> Result<Value, Status> {
     let mut review = review.clone();
     let mut meta = review["metadata"].as_object().cloned().unwrap_or_default();
     if meta.get("namespace").map(text).unwrap_or_default().is_empty() {
@@ -118,11 +118,11 @@ pub fn local_subject_access_review(
         errors.push(FieldError::invalid(&path, value, "disallowed on this kind of request"));
     }
     if !errors.is_empty() {
-        return Err(Refusal::invalid(AUTHORIZATION, "", "", errors));
+        return Err(Status::invalid(AUTHORIZATION, "", "", errors));
     }
     if text(&meta["namespace"]) != namespace {
         let why = format!("spec.resourceAttributes.namespace must match namespace: {namespace}");
-        return Err(Refusal::bad_request(why));
+        return Err(Status::bad_request(why));
     }
     let status = access(spec, &subject(spec), authorizer);
     Ok(answer(&review, "LocalSubjectAccessReview", AUTHORIZATION, status))
@@ -132,10 +132,10 @@ pub fn local_subject_access_review(
 ///
 /// # Errors
 /// When it names no namespace.
-pub fn self_subject_rules_review(review: &Value, user: &User, chain: &Chain<'_>) -> Result<Value, Refusal> {
+pub fn self_subject_rules_review(review: &Value, user: &User, chain: &Chain<'_>) -> Result<Value, Status> {
     let namespace = text(&review["spec"]["namespace"]);
     if namespace.is_empty() {
-        return Err(Refusal::bad_request("no namespace on request"));
+        return Err(Status::bad_request("no namespace on request"));
     }
     let found = chain.rules_for(user, namespace);
     let (mut resources, mut paths) = (Vec::new(), Vec::new());

@@ -154,9 +154,17 @@ impl Cache {
     }
 
     /// An object now. None when the cache was emptied; that there is no such object is `Some(None)`.
-    pub(super) fn get(&self, key: &str) -> Option<Option<Arc<Object>>> {
+    pub fn get(&self, key: &str) -> Option<Option<Arc<Object>>> {
         match &*self.read() {
             State::Filled(filled) => Some(filled.objects.get(key).cloned()),
+            _ => None,
+        }
+    }
+
+    /// The newest write that is known; none when the cache was emptied.
+    pub(super) fn newest(&self) -> Option<Revision> {
+        match &*self.read() {
+            State::Filled(filled) => Some(filled.ring.newest()),
             _ => None,
         }
     }

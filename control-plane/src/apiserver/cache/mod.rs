@@ -13,6 +13,7 @@
 
 mod event;
 mod feed;
+mod follow;
 mod kind;
 mod object;
 mod read;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use event::{Event, Type, head};
+pub use follow::{Change, follow};
 pub use kind::{Cache, Keys, Snapshot};
 pub use object::{Body, NoObject, Object};
 pub use read::{Listed, Page, When};
@@ -118,6 +120,11 @@ impl Caches {
     pub async fn fresh(&self) -> Result<bool, StoreError> {
         let newest = self.store.stats().await?.revision;
         Ok(self.reach_within(newest, LATEST_WITHIN).await)
+    }
+
+    /// The newest write to a kind that is known here; none while the kind is not cached.
+    pub fn newest(&self, kind: &Kind) -> Option<Revision> {
+        self.kinds.read().unwrap_or_else(PoisonError::into_inner).get(&kind.prefix)?.newest()
     }
 
     fn all(&self) -> Vec<Arc<Cache>> {

@@ -8,7 +8,7 @@ use hyper::body::{Body, Bytes};
 use super::negotiate::Representation;
 use super::path::{RequestInfo, Target};
 use super::query::Query;
-use crate::apiserver::access::User;
+use crate::apiserver::auth::User;
 use crate::apiserver::status::Status;
 
 /// The longest body that is read, in bytes: what the store takes, and the same again for a request around it.

@@ -9,6 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::apiserver::access::Peer;
 use crate::apiserver::server::Server;
 
 /// Requests, watches among them, that a client may have open on one connection.
@@ -16,15 +17,16 @@ const STREAMS: u32 = 1000;
 /// The first line and the headers of a request must come within.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 
-/// Serves one connection until the client ends it, or the server is closing and the requests that run are done.
-pub async fn connection<I>(server: Arc<Server>, io: I)
+/// Serves one connection, at whose other end `peer` is, until the client ends it, or the server is closing and the requests that run are done.
+pub async fn connection<I>(server: Arc<Server>, peer: Peer, io: I)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let closing = server.closing.clone();
+    let peer = Arc::new(peer);
     let service = service_fn(move |request| {
-        let server = server.clone();
-        async move { Ok::<_, Infallible>(server.answer(request).await) }
+        let (server, peer) = (server.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(server.answer(&peer, request).await) }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);

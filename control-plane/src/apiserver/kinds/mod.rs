@@ -289,6 +289,23 @@ impl Registry {
         self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A kind that the server itself cannot do without.
+    ///
+    /// # Errors
+    /// When there is no row of it.
+    pub fn known(&self, group: &str, version: &str, resource: &str) -> Result<Resource, RowError> {
+        let found = self.table().find(group, version, resource).cloned();
+        found.ok_or_else(|| RowError::Missing(path(group, version, resource)))
+    }
+
+    /// The same for one of the core group.
+    ///
+    /// # Errors
+    /// When there is no row of it.
+    pub fn core(&self, resource: &str) -> Result<Resource, RowError> {
+        self.known("", "v1", resource)
+    }
+
     /// Adds a kind, or replaces the one whose objects have the same keys.
     pub fn put(&self, kind: Kind) {
         self.change(|table| {

@@ -8,8 +8,14 @@ const ROWS: &str = include_str!("kinds.json");
 
 /// The rows cannot be read: the file and this program do not belong together.
 #[derive(Debug, thiserror::Error)]
-#[error("reading the rows of the built-in kinds")]
-pub struct RowError(#[from] serde_json::Error);
+pub enum RowError {
+    /// They are not written as this program reads them.
+    #[error("reading the rows of the built-in kinds")]
+    Malformed(#[from] serde_json::Error),
+    /// One that the server itself uses is not among them.
+    #[error("there is no row of {0}")]
+    Missing(String),
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -32,7 +32,7 @@ impl World {
     fn new() -> Self {
         let server =
             Server::new(Arc::new(Embedded::in_memory().unwrap()), "1.2.3.4:6443".to_owned()).unwrap();
-        let feed = tokio::spawn(server.caches.clone().feed());
+        let feed = tokio::spawn(server.clone().follow());
         Self { server, feed }
     }
 
@@ -42,7 +42,7 @@ impl World {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into())).unwrap();
-        let (parts, body) = self.server.clone().answer(request).await.into_parts();
+        let (parts, body) = self.server.answer_as(User::master(), request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Got { code: parts.status.as_u16(), headers: parts.headers, body }
     }
@@ -237,7 +237,11 @@ async fn one_http2_connection_carries_many_watches_and_a_slow_one_holds_up_none(
     const WATCHES: usize = 100;
     let world = World::new();
     let (ours, theirs) = tokio::io::duplex(64 << 10);
-    tokio::spawn(crate::apiserver::http::serve::connection(world.server.clone(), theirs));
+    tokio::spawn(crate::apiserver::http::serve::connection(
+        world.server.clone(),
+        Peer::Known(User::master()),
+        theirs,
+    ));
     let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     // Room on the connection for what the slow watch does not take.
     builder.initial_connection_window_size(16 << 20).initial_stream_window_size(64 << 10);

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::options::Options;
 use super::prepare::same_namespace;
 use super::target::Write;
-use super::{admit, decode, strategy};
+use super::{admit, decode, review, strategy};
 use crate::apiserver::http::answer::Answer;
 use crate::apiserver::http::request::Context;
 use crate::apiserver::kinds::Resource;
@@ -30,15 +30,29 @@ pub(in crate::apiserver) async fn create(
     resource: &Resource,
     body: Bytes,
 ) -> Result<Answer, Status> {
-    if !resource.served().verbs.has("get") {
-        let message = format!("{} is not implemented", resource.qualified());
-        return Err(Status::new(StatusCode::NOT_IMPLEMENTED, "", message));
-    }
     let write = Write::new(server, context, resource, Options::of(context, "CreateOptions", false)?)?;
     let decode::Sent { object, warnings } = decode::decode(&write, &body)?;
     let object = write.complete(object)?;
     let object = write.with_kind(|kind| kind.update(None, object, &write.options.manager, &write.now()));
+    if !resource.served().verbs.has("get") {
+        return review::answer(&write, &object, &warnings).await;
+    }
     store(&write, object, &warnings).await
+}
+
+/// Creates a token of a service account, which is a request in itself.
+pub(in crate::apiserver) async fn create_token(
+    server: &Arc<Server>,
+    context: &Context,
+    resource: &Resource,
+    body: Bytes,
+) -> Result<Answer, Status> {
+    let options = Options::of(context, "CreateOptions", false)?;
+    let write = Write::new(server, context, resource, options)?;
+    let expected = decode::Expected::of("authentication.k8s.io/v1", "TokenRequest")?;
+    let decode::Sent { object, warnings } =
+        decode::decode_as(&expected, context.content_type(), write.options.validation, &body)?;
+    review::token(&write, &object, &warnings).await
 }
 
 /// Stores an object that is not there yet, with its owners and defaults.
@@ -119,7 +133,7 @@ fn suffix() -> String {
 }
 
 /// A random UUID (RFC 9562, version 4).
-fn uuid() -> String {
+pub(super) fn uuid() -> String {
     let mut bytes = random::<16>();
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;

@@ -1,13 +1,12 @@
 //! The object in a body.
 
-use api_objects::decode::{self, DecodeError};
-use api_objects::schema::Schema;
+use api_objects::decode::{self, DecodeError, FieldValidation};
+use api_objects::schema::{Schema, Type};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::target::Write;
 use crate::apiserver::http::negotiate::{AVAILABLE, BodyType, body};
-use crate::apiserver::kinds::Resource;
 use crate::apiserver::protobuf;
 use crate::apiserver::status::Status;
 
@@ -19,11 +18,42 @@ pub(super) struct Sent {
     pub warnings: Vec<String>,
 }
 
-/// Reads the object, which may leave out its type but may not have another one.
+/// What is to be in a body.
+#[derive(Clone, Copy)]
+pub(super) struct Expected<'a> {
+    pub of: Type<'static>,
+    /// `apps/v1`
+    pub version: &'a str,
+    pub kind: &'a str,
+}
+
+impl<'a> Expected<'a> {
+    /// An object of a kind that has a schema.
+    pub(super) fn of(version: &'a str, kind: &'a str) -> Result<Self, Status> {
+        let of = Schema::builtin().kind_of(version, kind);
+        let of =
+            of.ok_or_else(|| Status::unexpected(format!("there is no schema of {kind} in {version}")))?;
+        Ok(Self { of, version, kind })
+    }
+}
+
+/// Reads the object of a write, which may leave out its type but may not have another one.
 pub(super) fn decode(write: &Write<'_>, bytes: &Bytes) -> Result<Sent, Status> {
-    let (kind, version) = (write.resource.kind.kind.as_str(), write.version.as_str());
-    let json = json(write.context.content_type(), bytes, version, kind)?;
-    let decoded = decode::decode(write.of, &json);
+    let kind = write.resource.kind.kind.as_str();
+    let expected = Expected { of: write.of, version: &write.version, kind };
+    decode_as(&expected, write.context.content_type(), write.options.validation, bytes)
+}
+
+/// Reads an object, which may leave out its type but may not have another one.
+pub(super) fn decode_as(
+    expected: &Expected<'_>,
+    content_type: Option<&str>,
+    validation: FieldValidation,
+    bytes: &Bytes,
+) -> Result<Sent, Status> {
+    let Expected { of, version, kind } = *expected;
+    let json = json(content_type, bytes, version, kind)?;
+    let decoded = decode::decode(of, &json);
     let told = match &decoded {
         Ok(decoded) => decoded.value.clone(),
         Err(DecodeError::TooLarge) => return Err(Status::too_large(decode::MAX_BYTES)),
@@ -33,7 +63,7 @@ pub(super) fn decode(write: &Write<'_>, bytes: &Bytes) -> Result<Sent, Status> {
     if let Value::Array(_) | Value::String(_) | Value::Number(_) | Value::Bool(_) = told {
         return Err(no_object(kind, &told, &json));
     }
-    another_kind(write.resource, &told)?;
+    another_kind(expected, &told)?;
     let cannot = |why: &str| {
         Status::bad_request(format!(
             "{kind} in version {:?} cannot be handled as a {kind}: {why}",
@@ -41,12 +71,13 @@ pub(super) fn decode(write: &Write<'_>, bytes: &Bytes) -> Result<Sent, Status> {
         ))
     };
     let decoded = decoded.map_err(|error| cannot(&error.to_string()))?;
-    let warnings = write.options.validation.judge(decoded.objections).map_err(|why| cannot(&why))?;
+    let warnings = validation.judge(decoded.objections).map_err(|why| cannot(&why))?;
     let mut object = decoded.value;
     if !object.is_object() {
         object = json!({});
     }
-    write.name_type(&mut object);
+    object["apiVersion"] = version.into();
+    object["kind"] = kind.into();
     if !object["metadata"].is_object() {
         object["metadata"] = json!({});
     }
@@ -80,25 +111,24 @@ pub(super) fn yaml(bytes: &Bytes) -> Result<Value, Status> {
 }
 
 /// An object of another kind or version than what it is sent to.
-fn another_kind(resource: &Resource, told: &Value) -> Result<(), Status> {
-    let served = resource.served();
-    let (kind, version) = (&resource.kind.kind, served.api_version());
+fn another_kind(expected: &Expected<'_>, told: &Value) -> Result<(), Status> {
+    let Expected { version, kind, .. } = *expected;
     let text = |field: &str| told[field].as_str().filter(|text| !text.is_empty());
-    let (its_kind, its_version) =
-        (text("kind").unwrap_or(kind), text("apiVersion").unwrap_or(&version).to_owned());
+    let (its_kind, its_version) = (text("kind").unwrap_or(kind), text("apiVersion").unwrap_or(version));
     if its_kind == kind && its_version == version {
         return Ok(());
     }
-    let why = if Schema::builtin().kind_of(&its_version, its_kind).is_some() {
-        let own = served.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
-        format!("converting ({}.{its_kind}) to ({own}.{kind}): unknown conversion", short(&its_version))
+    let why = if Schema::builtin().kind_of(its_version, its_kind).is_some() {
+        let group = version.rsplit_once('/').map_or("core", |(group, _)| group);
+        let own = group.split('.').next().unwrap_or(group);
+        format!("converting ({}.{its_kind}) to ({own}.{kind}): unknown conversion", short(its_version))
     } else {
         format!(
             "no kind {its_kind:?} is registered for version {its_version:?} in scheme \
              \"pkg/api/legacyscheme/scheme.go:30\""
         )
     };
-    let place = short(&its_version);
+    let place = short(its_version);
     Err(Status::bad_request(format!("{its_kind} in version {place:?} cannot be handled as a {kind}: {why}")))
 }
 

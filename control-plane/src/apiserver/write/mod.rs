@@ -23,12 +23,13 @@ mod deletion;
 mod options;
 mod patch;
 mod prepare;
+mod review;
 mod strategy;
 mod target;
 mod update;
 
 pub(super) use collection::delete_collection;
-pub(super) use create::create;
+pub(super) use create::{create, create_token};
 pub(super) use delete::delete;
 pub(super) use patch::patch;
 pub(super) use update::update;

@@ -10,6 +10,7 @@ use http::StatusCode;
 use http::header::{HeaderValue, WARNING};
 use serde_json::Value;
 
+use super::decode::Expected;
 use super::options::Options;
 use crate::apiserver::apply::{FieldSet, Kind, Versions};
 use crate::apiserver::cache::Object;
@@ -45,9 +46,7 @@ impl<'a> Write<'a> {
     ) -> Result<Self, Status> {
         let version = resource.served().api_version();
         let kind = &resource.kind.kind;
-        let of = Schema::builtin().kind_of(&version, kind);
-        let of =
-            of.ok_or_else(|| Status::unexpected(format!("there is no schema of {kind} in {version}")))?;
+        let of = Expected::of(&version, kind)?.of;
         let ignored = ignored(of, kind, context.target.subresource == "status");
         Ok(Self { server, context, resource, of, version, options, ignored })
     }

@@ -30,7 +30,9 @@ const PODS: Resource<'static> =
 fn run(user: &User, allowed: &[&str], headers: &[(&str, &str)]) -> Result<Option<User>, String> {
     let listed = Listed { allowed, asked: RefCell::default() };
     let result = impersonate(user, headers.iter().copied(), &Action::on("list", PODS), &listed);
-    result.map_err(|refusal| format!("{} {} {:?}", refusal.code, refusal.message, listed.asked.borrow()))
+    result.map_err(|refusal| {
+        format!("{} {} {:?}", refusal.code.as_u16(), refusal.message, listed.asked.borrow())
+    })
 }
 
 #[test]

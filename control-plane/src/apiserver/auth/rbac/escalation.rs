@@ -10,7 +10,7 @@ use super::cover::{described, missing};
 use super::index::MissingRole;
 use super::{GROUP, Index, RoleRef, Rule, null_is_empty};
 use crate::apiserver::auth::quote::{aggregated, quoted, quoted_list};
-use crate::apiserver::auth::{Action, Authorizer, MASTERS, Refusal, Resource, User};
+use crate::apiserver::auth::{Action, Authorizer, MASTERS, Resource, Status, User};
 
 /// A write that is checked.
 #[derive(Clone, Copy)]
@@ -40,7 +40,7 @@ struct Role {
 ///
 /// # Errors
 /// Why not, in the API's words.
-pub fn check_role(index: &Index, authorizer: &dyn Authorizer, write: &Write<'_>) -> Result<(), Refusal> {
+pub fn check_role(index: &Index, authorizer: &dyn Authorizer, write: &Write<'_>) -> Result<(), Status> {
     let escalate = Resource {
         group: GROUP,
         resource: write.resource,
@@ -55,8 +55,8 @@ pub fn check_role(index: &Index, authorizer: &dyn Authorizer, write: &Write<'_>)
         return Ok(());
     }
     let name = write.new["metadata"]["name"].as_str().unwrap_or(write.name);
-    let refuse = |why: &str| Refusal::forbidden(GROUP, write.resource, name, why);
-    let role = Role::deserialize(write.new).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    let refuse = |why: &str| Status::forbidden(GROUP, write.resource, name, why);
+    let role = Role::deserialize(write.new).map_err(|error| Status::bad_request(error.to_string()))?;
     held(index, write, &role.rules).map_err(|why| refuse(&why))?;
     // Such a role takes in rules of others later on, whatever they are.
     if aggregates(write.new) || write.old.is_some_and(aggregates) {
@@ -73,14 +73,13 @@ pub fn check_role(index: &Index, authorizer: &dyn Authorizer, write: &Write<'_>)
 ///
 /// # Errors
 /// Why not, in the API's words.
-pub fn check_binding(index: &Index, authorizer: &dyn Authorizer, write: &Write<'_>) -> Result<(), Refusal> {
+pub fn check_binding(index: &Index, authorizer: &dyn Authorizer, write: &Write<'_>) -> Result<(), Status> {
     if write.user.in_group(MASTERS)
         || write.old.is_some_and(|old| only_garbage_collection_differs(old, write.new))
     {
         return Ok(());
     }
-    let role =
-        RoleRef::deserialize(&write.new["roleRef"]).map_err(|e| Refusal::bad_request(e.to_string()))?;
+    let role = RoleRef::deserialize(&write.new["roleRef"]).map_err(|e| Status::bad_request(e.to_string()))?;
     let resource = match &role.kind[..] {
         "ClusterRole" => "clusterroles",
         _ => "roles",
@@ -97,11 +96,11 @@ pub fn check_binding(index: &Index, authorizer: &dyn Authorizer, write: &Write<'
         return Ok(());
     }
     let rules = index.role_rules(&role, write.namespace).map_err(|missing| match missing {
-        MissingRole::NotFound { .. } => Refusal::not_found(GROUP, resource, &role.name),
-        MissingRole::Unsupported(_) => Refusal::bad_request(missing.to_string()),
+        MissingRole::NotFound { .. } => Status::missing(GROUP, resource, &role.name),
+        MissingRole::Unsupported(_) => Status::bad_request(missing.to_string()),
     })?;
     let name = write.new["metadata"]["name"].as_str().unwrap_or(write.name);
-    held(index, write, rules).map_err(|why| Refusal::forbidden(GROUP, write.resource, name, &why))
+    held(index, write, rules).map_err(|why| Status::forbidden(GROUP, write.resource, name, &why))
 }
 
 /// Does the user hold all these rules in the namespace that is written to?

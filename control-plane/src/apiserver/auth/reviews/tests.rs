@@ -101,7 +101,7 @@ fn a_review_that_breaks_a_rule_names_the_field() {
         (with("labelSelector", json!({"rawSelector": "a=b"})), None),
     ] {
         let refusal = subject_access_review(&review, &Fake).err();
-        let found = refusal.as_ref().map(|refusal| &refusal.causes[0].field[..]);
+        let found = refusal.as_ref().map(|refusal| &refusal.causes()[0].field[..]);
         assert_eq!(found, field, "{review}");
     }
 }
@@ -116,9 +116,9 @@ fn a_local_review_stays_in_its_namespace() {
     let check = |review: &Value| local_subject_access_review(review, "ns", &Fake);
     assert_eq!(check(&review("", "ns")).unwrap()["metadata"]["namespace"], "ns");
     assert_eq!(check(&review("ns", "ns")).unwrap()["status"]["allowed"], true);
-    assert_eq!(check(&review("ns", "x")).unwrap_err().causes[0].field, "spec.resourceAttributes.namespace");
+    assert_eq!(check(&review("ns", "x")).unwrap_err().causes()[0].field, "spec.resourceAttributes.namespace");
     assert_eq!(check(&review("x", "x")).unwrap_err().code, 400);
-    assert_eq!(check(&path).unwrap_err().causes[0].field, "spec.nonResourceAttributes");
+    assert_eq!(check(&path).unwrap_err().causes()[0].field, "spec.nonResourceAttributes");
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Answers to a TokenRequest.
 
 use api_objects::{FieldError, Path, time};
+use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Private, Reference, SigningKey};
 use crate::apiserver::auth::quote::quoted;
-use crate::apiserver::auth::{Refusal, service_account_user};
+use crate::apiserver::auth::{Status, service_account_user};
 
 const GROUP: &str = "authentication.k8s.io";
 const KIND: &str = "TokenRequest";
@@ -38,7 +39,7 @@ pub struct Issuer {
 ///
 /// # Errors
 /// When tokens are not bound to objects of its kind.
-pub fn bound_object(request: &Value) -> Result<Option<(&str, &str)>, Refusal> {
+pub fn bound_object(request: &Value) -> Result<Option<(&str, &str)>, Status> {
     let reference = &request["spec"]["boundObjectRef"];
     let [version, kind, name] =
         ["apiVersion", "kind", "name"].map(|key| reference[key].as_str().unwrap_or_default());
@@ -50,7 +51,7 @@ pub fn bound_object(request: &Value) -> Result<Option<(&str, &str)>, Refusal> {
         _ => {
             let (group, version) = version.split_once('/').unwrap_or(("", version));
             let what = format!("{group}/{version}, Kind={kind}");
-            Err(Refusal::bad_request(format!("cannot bind token to object of type {what}")))
+            Err(Status::bad_request(format!("cannot bind token to object of type {what}")))
         }
     }
 }
@@ -71,7 +72,7 @@ impl Issuer {
         node: Option<&Value>,
         id: &str,
         now: Timestamp,
-    ) -> Result<(Value, Vec<String>), Refusal> {
+    ) -> Result<(Value, Vec<String>), Status> {
         let [namespace, name, uid] = ["namespace", "name", "uid"].map(|key| word(&account["metadata"][key]));
         check_metadata(&request["metadata"], [namespace, name, uid])?;
         let spec = &request["spec"];
@@ -84,7 +85,7 @@ impl Issuer {
             _ => Some("may not specify a duration larger than 2^32 seconds"),
         };
         if let Some(why) = wrong {
-            return Err(Refusal::invalid(GROUP, KIND, "", vec![FieldError::invalid(&path, seconds, why)]));
+            return Err(Status::invalid(GROUP, KIND, "", vec![FieldError::invalid(&path, seconds, why)]));
         }
         let mut audiences: Vec<String> =
             spec["audiences"].as_array().into_iter().flatten().map(|one| word(one).to_owned()).collect();
@@ -115,10 +116,9 @@ impl Issuer {
             "iat": now.as_second(), "nbf": now.as_second(), "exp": now.as_second() + lives,
             "kubernetes.io": private,
         });
-        let token = self.key.sign(&claims).map_err(|_| Refusal {
-            code: 500,
-            reason: "InternalError",
-            ..Refusal::bad_request("Internal error occurred: failed to generate token")
+        let token = self.key.sign(&claims).map_err(|_| {
+            let message = "Internal error occurred: failed to generate token";
+            Status::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
         })?;
         let expires = now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
         let answer = json!({
@@ -136,13 +136,13 @@ fn word(value: &Value) -> &str {
 }
 
 /// What the request says of its account must be so.
-fn check_metadata(meta: &Value, [namespace, name, uid]: [&str; 3]) -> Result<(), Refusal> {
+fn check_metadata(meta: &Value, [namespace, name, uid]: [&str; 3]) -> Result<(), Status> {
     for (field, is) in [("name", name), ("namespace", namespace)] {
         let said = word(&meta[field]);
         if !said.is_empty() && said != is {
             let path = Path::ROOT.field("metadata");
             let why = format!("must match the service account {field} if specified");
-            return Err(Refusal::invalid(
+            return Err(Status::invalid(
                 GROUP,
                 KIND,
                 name,
@@ -157,7 +157,7 @@ fn check_metadata(meta: &Value, [namespace, name, uid]: [&str; 3]) -> Result<(),
     let why = format!(
         "the UID in the token request ({said}) does not match the UID of the service account ({uid})"
     );
-    Err(Refusal::conflict(GROUP, KIND, name, &why))
+    Err(Status::conflicting(GROUP, KIND, name, &why))
 }
 
 /// Binds a token to the object that it asks for.
@@ -166,10 +166,10 @@ fn bind(
     request: &Value,
     bound: Option<&Value>,
     node: Option<&Value>,
-) -> Result<(), Refusal> {
+) -> Result<(), Status> {
     let Some((kind, name)) = bound_object(request)? else { return Ok(()) };
     let resource = format!("{}s", kind.to_lowercase());
-    let object = bound.ok_or_else(|| Refusal::not_found("", &resource, name))?;
+    let object = bound.ok_or_else(|| Status::missing("", &resource, name))?;
     let uid = word(&object["metadata"]["uid"]);
     let reference = Reference { name: name.to_owned(), uid: uid.to_owned() };
     match kind {
@@ -178,7 +178,7 @@ fn bind(
             if object["spec"]["serviceAccountName"] != **account {
                 let account = quoted(account);
                 let why = "to pod running with different serviceaccount name.";
-                return Err(Refusal::bad_request(format!(
+                return Err(Status::bad_request(format!(
                     "cannot bind token for serviceaccount {account} {why}"
                 )));
             }
@@ -199,5 +199,5 @@ fn bind(
         "the UID in the bound object reference ({said}) does not match the UID in record. The object might have \
          been deleted and then recreated"
     );
-    Err(Refusal::conflict("", kind, name, &why))
+    Err(Status::conflicting("", kind, name, &why))
 }

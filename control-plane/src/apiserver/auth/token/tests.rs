@@ -3,7 +3,7 @@ use rcgen::KeyPair;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::apiserver::auth::Refusal;
+use crate::apiserver::auth::Status;
 
 const URL: &str = "https://kubernetes.default.svc";
 /// An RSA key of openssl, and a token without times that it signed.
@@ -59,7 +59,7 @@ fn all(_: Bound, _: &str, name: &str) -> Option<Live> {
     Some(Live { uid: format!("u-{name}"), deletion: None })
 }
 
-fn issue(issuer: &Issuer, spec: Value, bound: Option<&Value>) -> Result<(Value, Vec<String>), Refusal> {
+fn issue(issuer: &Issuer, spec: Value, bound: Option<&Value>) -> Result<(Value, Vec<String>), Status> {
     issuer.issue(&json!({"spec": spec}), &account(), bound, Some(&object("n")), "id", now())
 }
 
@@ -228,7 +228,7 @@ fn a_request_must_be_about_its_account_and_its_object() {
     let ask = |request: Value, bound: Option<Value>| {
         issuer
             .issue(&request, &account(), bound.as_ref(), None, "id", now())
-            .map_err(|refusal| refusal.code)
+            .map_err(|refusal| refusal.code.as_u16())
             .err()
     };
     let pod = |uid: &str| json!({"spec": {"boundObjectRef": {"kind": "Pod", "name": "p", "uid": uid}}});
