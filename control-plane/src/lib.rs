@@ -2,4 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod apiserver;
+pub mod client;
+pub mod controllers;
+pub mod simulate;
 pub mod storage;

@@ -1,0 +1,312 @@
+//! A client of the API server in its own process: the same way as everybody's requests, without a connection.
+//!
+//! Controllers, the scheduler and simulated nodes write through it, each under the identity that upstream gives it, so
+//! that validation, admission, authorization and ownership of fields are the same for them as for people.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Full};
+use serde_json::{Value, json};
+
+use crate::apiserver::auth::User;
+use crate::apiserver::server::Server;
+
+/// A kind as one group-version serves it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Gvr {
+    /// The group; empty for the core one.
+    pub group: Cow<'static, str>,
+    /// The version.
+    pub version: Cow<'static, str>,
+    /// The resource, in the plural.
+    pub resource: Cow<'static, str>,
+}
+
+impl Gvr {
+    /// A kind that is known when this is built.
+    pub const fn of(group: &'static str, version: &'static str, resource: &'static str) -> Self {
+        Self {
+            group: Cow::Borrowed(group),
+            version: Cow::Borrowed(version),
+            resource: Cow::Borrowed(resource),
+        }
+    }
+
+    /// `v1`, `apps/v1`.
+    pub fn api_version(&self) -> String {
+        crate::apiserver::kinds::api_version(&self.group, &self.version)
+    }
+
+    /// The path of an object; of a collection where the name is empty, of all namespaces' objects, or of objects that
+    /// live in none, where the namespace is empty.
+    pub fn path(&self, namespace: &str, name: &str) -> String {
+        let mut path =
+            if self.group.is_empty() { "/api/".to_owned() } else { format!("/apis/{}/", self.group) };
+        path.push_str(&self.version);
+        if !namespace.is_empty() {
+            path.push_str("/namespaces/");
+            path.push_str(namespace);
+        }
+        path.push('/');
+        path.push_str(&self.resource);
+        if !name.is_empty() {
+            path.push('/');
+            escape(name, &mut path);
+        }
+        path
+    }
+}
+
+/// Writes a name as a segment of a path (RFC 3986, 3.3).
+fn escape(name: &str, path: &mut String) {
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
+                path.push(byte.into())
+            }
+            other => path.push_str(&format!("%{other:02X}")),
+        }
+    }
+}
+
+/// An object's place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id {
+    /// Its kind.
+    pub kind: Gvr,
+    /// Its namespace; empty where it lives in none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Id {
+    /// The place of an object.
+    pub fn new(kind: &Gvr, namespace: &str, name: &str) -> Self {
+        Self { kind: kind.clone(), namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> String {
+        self.kind.path(&self.namespace, &self.name)
+    }
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}/{}", self.kind.resource, self.namespace, self.name)
+    }
+}
+
+/// How a patch is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatchType {
+    /// RFC 7386.
+    Merge,
+    /// With lists merged by their keys.
+    Strategic,
+}
+
+impl PatchType {
+    fn media(self) -> &'static str {
+        match self {
+            Self::Merge => "application/merge-patch+json",
+            Self::Strategic => "application/strategic-merge-patch+json",
+        }
+    }
+}
+
+/// A request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// The HTTP status.
+    pub code: u16,
+    /// The reason that programs look at.
+    pub reason: String,
+    /// In words.
+    pub message: String,
+    /// The reasons of the details' causes.
+    pub causes: Vec<String>,
+}
+
+impl Refused {
+    /// There is no such object.
+    pub fn is_not_found(&self) -> bool {
+        self.code == 404
+    }
+
+    /// Somebody else was faster, or there is such an object already.
+    pub fn is_conflict(&self) -> bool {
+        self.code == 409
+    }
+
+    /// Nothing can be made in a namespace that is going.
+    pub fn is_namespace_going(&self) -> bool {
+        self.causes.iter().any(|cause| cause == "NamespaceTerminating")
+    }
+
+    fn of(code: u16, answer: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let causes = answer["details"]["causes"].as_array().into_iter().flatten();
+        Self {
+            code,
+            reason: text(&answer["reason"]),
+            message: answer["message"].as_str().map_or_else(|| format!("status {code}"), str::to_owned),
+            causes: causes.map(|cause| text(&cause["reason"])).collect(),
+        }
+    }
+}
+
+/// Somebody who sends requests.
+#[derive(Clone)]
+pub struct Client {
+    server: Arc<Server>,
+    user: User,
+    agent: &'static str,
+}
+
+impl Client {
+    /// A user in groups. `agent` is who owns the fields that are written.
+    pub fn new(server: Arc<Server>, name: &str, groups: &[&str], agent: &'static str) -> Self {
+        let groups = [groups, &["system:authenticated"]].concat();
+        Self { server, user: User::new(name, &groups), agent }
+    }
+
+    /// A service account of `kube-system`.
+    pub fn service_account(server: Arc<Server>, name: &str, agent: &'static str) -> Self {
+        let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
+        Self::new(server, &format!("system:serviceaccount:kube-system:{name}"), &groups, agent)
+    }
+
+    /// The server that is asked.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Who owns the fields that are written.
+    pub fn agent(&self) -> &'static str {
+        self.agent
+    }
+
+    /// Sends a request and reads its answer, which is JSON, to the end.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Refused> {
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, content_type)
+            .header(USER_AGENT, self.agent)
+            .body(Full::new(bytes));
+        let request = request.map_err(|error| unclear(format!("{path}: {error}")))?;
+        let (parts, body) = self.server.answer_as(self.user.clone(), request).await.into_parts();
+        let bytes = body.collect().await.map_err(|never| match never {})?.to_bytes();
+        let answer = serde_json::from_slice(&bytes);
+        match parts.status.as_u16() {
+            200..300 => answer.map_err(|error| unclear(format!("{path}: reading the answer: {error}"))),
+            code => Err(Refused::of(code, &answer.unwrap_or_default())),
+        }
+    }
+
+    async fn json(&self, method: Method, path: &str, body: &Value) -> Result<Value, Refused> {
+        self.send(method, path, "application/json", Some(body)).await
+    }
+
+    /// Reads an object.
+    pub async fn get(&self, id: &Id) -> Result<Value, Refused> {
+        self.send(Method::GET, &id.path(), "application/json", None).await
+    }
+
+    /// Lists a collection.
+    pub async fn list(&self, kind: &Gvr, namespace: &str, query: &str) -> Result<Value, Refused> {
+        let path = format!("{}?{query}", kind.path(namespace, ""));
+        self.send(Method::GET, &path, "application/json", None).await
+    }
+
+    /// Creates an object.
+    pub async fn create(&self, kind: &Gvr, namespace: &str, object: &Value) -> Result<Value, Refused> {
+        self.json(Method::POST, &kind.path(namespace, ""), object).await
+    }
+
+    /// Posts to a subresource.
+    pub async fn post(&self, id: &Id, subresource: &str, object: &Value) -> Result<Value, Refused> {
+        self.json(Method::POST, &format!("{}/{subresource}", id.path()), object).await
+    }
+
+    /// Replaces an object, or a subresource of it.
+    pub async fn replace(&self, id: &Id, subresource: &str, object: &Value) -> Result<Value, Refused> {
+        self.json(Method::PUT, &below(id, subresource), object).await
+    }
+
+    /// Patches an object, or a subresource of it.
+    pub async fn patch(
+        &self,
+        id: &Id,
+        subresource: &str,
+        how: PatchType,
+        patch: &Value,
+    ) -> Result<Value, Refused> {
+        self.send(Method::PATCH, &below(id, subresource), how.media(), Some(patch)).await
+    }
+
+    /// Deletes an object; `options` are those of `DeleteOptions`.
+    pub async fn delete(&self, id: &Id, options: &Value) -> Result<Value, Refused> {
+        let mut options = options.clone();
+        options["apiVersion"] = json!("v1");
+        options["kind"] = json!("DeleteOptions");
+        self.json(Method::DELETE, &id.path(), &options).await
+    }
+
+    /// Deletes all objects of a kind in a namespace.
+    pub async fn delete_collection(&self, kind: &Gvr, namespace: &str) -> Result<Value, Refused> {
+        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
+        self.json(Method::DELETE, &kind.path(namespace, ""), &options).await
+    }
+}
+
+fn below(id: &Id, subresource: &str) -> String {
+    if subresource.is_empty() { id.path() } else { format!("{}/{subresource}", id.path()) }
+}
+
+/// Something went wrong on the way, so that it is not known what became of the request.
+fn unclear(message: String) -> Refused {
+    Refused { code: 500, reason: "InternalError".to_owned(), message, causes: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_the_api() {
+        let pods = Gvr::of("", "v1", "pods");
+        let roles = Gvr::of("rbac.authorization.k8s.io", "v1", "clusterroles");
+        assert_eq!(pods.path("a", "b"), "/api/v1/namespaces/a/pods/b");
+        assert_eq!(pods.path("", ""), "/api/v1/pods");
+        assert_eq!(
+            roles.path("", "system:a b/c"),
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:a%20b%2Fc"
+        );
+        assert_eq!(roles.api_version(), "rbac.authorization.k8s.io/v1");
+    }
+
+    #[test]
+    fn a_refusal_tells_what_programs_look_at() {
+        let status = json!({"reason": "Forbidden", "message": "no",
+            "details": {"causes": [{"reason": "NamespaceTerminating"}]}});
+        let refused = Refused::of(403, &status);
+        assert!(refused.is_namespace_going() && !refused.is_conflict());
+        assert_eq!(Refused::of(502, &Value::Null).message, "status 502");
+    }
+}

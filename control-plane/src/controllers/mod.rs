@@ -1,0 +1,123 @@
+//! Controllers: they look at objects and do what brings the cluster nearer to what is asked for.
+//!
+//! Each is a pure function in a file or folder of its own: given the [`Index`](index::Index), a key and the time it says
+//! what is to be done, a [`Plan`](plan::Plan) of effects. What they share is here: the index follows the watch caches
+//! ([`feed`]), the [`queue`] says what to look at next, and the [`shell`] performs what was decided through the API
+//! server's own write path, each controller under the service account that upstream gives it.
+
+pub mod conditions;
+pub mod deployment;
+pub mod events;
+mod feed;
+pub mod index;
+pub mod item;
+pub mod plan;
+pub mod pods;
+pub mod queue;
+pub mod replicaset;
+mod shell;
+
+use std::sync::Arc;
+
+use daemon::CancellationToken;
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+use crate::apiserver::server::Server;
+use crate::client::{Client, Gvr, Id};
+use events::Recorder;
+use index::{Change, Index};
+use plan::Plan;
+use shell::{Registered, Shell};
+
+/// Who owns the fields that controllers write.
+const AGENT: &str = "kube-controller-manager";
+/// So many keys are worked on at the same time.
+const WORKERS: usize = 16;
+
+/// Something that looks at objects and says what is to be done.
+pub trait Controller: Send + Sync + 'static {
+    /// Its service account in `kube-system`, and the source of its Events.
+    fn name(&self) -> &'static str;
+
+    /// The kinds that it looks at; none says all but Events.
+    fn kinds(&self) -> Option<Vec<Gvr>>;
+
+    /// The keys that are to be looked at when everything is listed, whether there is such an object or not.
+    fn start(&self) -> Vec<Id> {
+        Vec::new()
+    }
+
+    /// Says which keys are to be looked at because of a change. The index has it already.
+    fn wake(&self, index: &Index, change: &Change, wake: &mut dyn FnMut(Id));
+
+    /// Says what is to be done about a key. Nothing is, where the key's object is not there.
+    fn reconcile(&self, index: &Index, key: &Id, now: Timestamp) -> Plan;
+}
+
+/// One of the controllers' tasks ended or panicked before it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[error("a task of the controllers ended: {0}")]
+pub struct Ended(String);
+
+/// What the controllers need to know.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {}
+
+/// The controllers that a control plane has.
+pub fn standard(_settings: &Settings) -> Vec<Arc<dyn Controller>> {
+    vec![Arc::new(replicaset::ReplicaSets), Arc::new(deployment::Deployments)]
+}
+
+/// Runs controllers on a server whose caches are fed, until `closing`.
+pub async fn run(
+    server: Arc<Server>,
+    controllers: Vec<Arc<dyn Controller>>,
+    closing: CancellationToken,
+) -> Result<(), Ended> {
+    let recorder = Recorder::default();
+    let kinds: Option<Vec<Vec<Gvr>>> = controllers.iter().map(|controller| controller.kinds()).collect();
+    let kinds = kinds.map(|kinds| kinds.concat());
+    let register = |controller: Arc<dyn Controller>| {
+        let client = Client::service_account(server.clone(), controller.name(), AGENT);
+        Registered { teller: recorder.teller(client.clone(), controller.name()), client, controller }
+    };
+    let shell = Shell::new(server.clone(), controllers.into_iter().map(register).collect());
+    let mut tasks = JoinSet::new();
+    let mut listed = Vec::new();
+    for kind in server.kinds.table().kinds().iter().cloned() {
+        let stored = feed::stored(&kind);
+        if !kinds.as_ref().map_or_else(|| followed(&kind), |kinds| kinds.contains(&stored)) {
+            continue;
+        }
+        listed.push(stored);
+        let (shell, caches, closing) = (shell.clone(), server.caches.clone(), closing.clone());
+        tasks.spawn(async move {
+            let feed = feed::follow(caches, kind, |step| shell.change(step));
+            closing.run_until_cancelled(feed).await;
+        });
+    }
+    let waits = shell.until(|index| listed.iter().all(|kind| index.is_listed(kind)));
+    // What is not listed yet would look as if it were not there.
+    if closing.run_until_cancelled(waits).await.is_some() {
+        shell.start();
+        (0..WORKERS).for_each(|_| drop(tasks.spawn(shell.clone().work(closing.clone()))));
+        let closing = closing.clone();
+        tasks.spawn(async move {
+            closing.run_until_cancelled(recorder.run()).await;
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(()) if closing.is_cancelled() => {}
+            Ok(()) => return Err(Ended("it came to its end".to_owned())),
+            Err(error) => return Err(Ended(error.to_string())),
+        }
+    }
+    Ok(())
+}
+
+/// Events are many and nobody's: no controller looks at them.
+fn followed(kind: &crate::apiserver::kinds::Kind) -> bool {
+    kind.stored().verbs.has("watch") && kind.kind != "Event"
+}

@@ -1,0 +1,234 @@
+//! Nodes that are none: registered, alive and able to take pods, which run as soon as they are asked to.
+//!
+//! ```text
+//!   node    absent ──▶ registered ──▶ its Lease renewed every ten seconds
+//!   pod     bound ──▶ Running and Ready ──▶ asked to go ──▶ gone
+//! ```
+//!
+//! For tests of scale, and to develop against. Everything is written as the node that it would come from, so that what
+//! a node may do is tried as well.
+
+mod status;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_objects::time;
+use daemon::CancellationToken;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::apiserver::server::Server;
+use crate::client::{Gvr, Id, PatchType};
+use crate::controllers::index::{Change, Index};
+use crate::controllers::item::{Item, PODS};
+use crate::controllers::plan::{Effect, Identity, Plan};
+use crate::controllers::{self, Controller, Ended};
+
+/// Nodes.
+pub static NODES: Gvr = Gvr::of("", "v1", "nodes");
+/// Leases, of which each node has one.
+static LEASES: Gvr = Gvr::of("coordination.k8s.io", "v1", "leases");
+const LEASE_NAMESPACE: &str = "kube-node-lease";
+/// A node says that it is alive so often, and is taken for dead after four times as long.
+const RENEW: Duration = Duration::from_secs(10);
+const LEASE_SECONDS: u32 = 40;
+
+/// What nodes there are.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How many.
+    pub nodes: usize,
+    /// What their names begin with; a number from 0 stands behind it.
+    pub prefix: String,
+    /// Their cores.
+    pub cpus: u32,
+    /// Their memory in GiB.
+    pub memory: u32,
+    /// The pods that each can take.
+    pub pods: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { nodes: 1, prefix: "sim-".to_owned(), cpus: 8, memory: 32, pods: 110 }
+    }
+}
+
+/// Runs nodes on a server whose caches are fed, until `closing`.
+pub async fn run(server: Arc<Server>, settings: Settings, closing: CancellationToken) -> Result<(), Ended> {
+    controllers::run(server, vec![Arc::new(Nodes::new(settings))], closing).await
+}
+
+/// The nodes.
+struct Nodes {
+    settings: Settings,
+    /// By name, with their number.
+    names: HashMap<String, usize>,
+}
+
+impl Nodes {
+    fn new(settings: Settings) -> Self {
+        let names =
+            (0..settings.nodes).map(|number| (format!("{}{number}", settings.prefix), number)).collect();
+        Self { settings, names }
+    }
+
+    /// The number of the node on which a pod is to run.
+    fn node_of<'a>(&self, pod: &'a Item) -> Option<(&'a str, usize)> {
+        let node = pod.pod.as_ref()?.node.as_str();
+        Some((node, *self.names.get(node)?))
+    }
+
+    fn register(&self, index: &Index, name: &str, now: Timestamp) -> Plan {
+        let Some(number) = self.names.get(name) else { return Plan::default() };
+        let mut plan = by(name);
+        if index.get(&NODES, "", name).is_none() {
+            let object = status::node(&self.settings, name, *number, now);
+            plan.one(Effect::Create { kind: NODES.clone(), namespace: String::new(), object });
+        }
+        let id = Id::new(&LEASES, LEASE_NAMESPACE, name);
+        let spec = json!({"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS,
+            "renewTime": time::format_micros(now)});
+        plan.one(match index.at(&id) {
+            Some(lease) => {
+                let mut object = lease.value();
+                object["spec"] = spec;
+                Effect::Replace { id, subresource: "", object }
+            }
+            None => {
+                let object = json!({"metadata": {"name": name, "namespace": LEASE_NAMESPACE}, "spec": spec});
+                Effect::Create { kind: LEASES.clone(), namespace: LEASE_NAMESPACE.to_owned(), object }
+            }
+        });
+        plan.again = Some(RENEW);
+        plan
+    }
+
+    fn keep(&self, pod: &Item, now: Timestamp) -> Plan {
+        let (Some((node, number)), Some(facts)) = (self.node_of(pod), &pod.pod) else {
+            return Plan::default();
+        };
+        let mut plan = by(node);
+        let id = pod.id.clone();
+        if pod.deleting {
+            let (uid, revision, propagation) = (pod.uid.clone(), None, None);
+            plan.one(Effect::Delete { id, uid, revision, propagation, grace: Some(0) });
+        } else if facts.phase == "Pending" {
+            let status = status::running(&pod.value(), number, now);
+            let patch: Value = json!({"metadata": {"uid": pod.uid}, "status": status});
+            plan.one(Effect::Patch { id, subresource: "status", how: PatchType::Strategic, patch });
+        }
+        plan
+    }
+}
+
+/// What a node itself does.
+fn by(node: &str) -> Plan {
+    Plan {
+        by: Some(Identity { name: format!("system:node:{node}"), group: "system:nodes" }),
+        ..Plan::default()
+    }
+}
+
+impl Controller for Nodes {
+    fn name(&self) -> &'static str {
+        "simulated-nodes"
+    }
+
+    fn kinds(&self) -> Option<Vec<Gvr>> {
+        Some(vec![NODES.clone(), LEASES.clone(), PODS.clone()])
+    }
+
+    fn start(&self) -> Vec<Id> {
+        self.names.keys().map(|name| Id::new(&NODES, "", name)).collect()
+    }
+
+    fn wake(&self, _index: &Index, change: &Change, wake: &mut dyn FnMut(Id)) {
+        let Some(pod) = change.new.as_ref().filter(|item| item.id.kind == PODS) else { return };
+        if self.node_of(pod).is_some() {
+            wake(pod.id.clone());
+        }
+    }
+
+    fn reconcile(&self, index: &Index, key: &Id, now: Timestamp) -> Plan {
+        if key.kind == NODES {
+            return self.register(index, &key.name, now);
+        }
+        index.at(key).map(|pod| self.keep(pod, now)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controllers::plan::Step;
+
+    fn nodes() -> Nodes {
+        Nodes::new(Settings { nodes: 2, ..Settings::default() })
+    }
+
+    fn index(kind: &Gvr, object: &Value) -> Index {
+        let mut index = Index::default();
+        index.put(Arc::new(Item::of(kind, object).unwrap()));
+        index
+    }
+
+    fn reconciled(index: &Index, key: &Id) -> Plan {
+        nodes().reconcile(index, key, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_node_registers_once_and_renews_its_lease() {
+        assert_eq!(nodes().start().len(), 2);
+        let key = Id::new(&NODES, "", "sim-1");
+        let plan = reconciled(&Index::default(), &key);
+        assert_eq!(plan.by.unwrap().name, "system:node:sim-1");
+        let [Step::One(Effect::Create { object: node, .. }), Step::One(Effect::Create { object: lease, .. })] =
+            plan.steps.as_slice()
+        else {
+            panic!("{:?}", plan.steps)
+        };
+        assert_eq!(
+            node["status"]["capacity"],
+            json!({"cpu": "8", "memory": "32Gi", "pods": "110",
+            "ephemeral-storage": "100Gi"})
+        );
+        assert_eq!(lease["spec"]["holderIdentity"], "sim-1");
+        assert_eq!(plan.again, Some(RENEW));
+
+        let plan = reconciled(&index(&NODES, &json!({"metadata": {"name": "sim-1"}})), &key);
+        assert!(matches!(plan.steps.as_slice(), [Step::One(Effect::Create { kind, .. })] if *kind == LEASES));
+        let lease =
+            json!({"metadata": {"name": "sim-1", "namespace": LEASE_NAMESPACE, "resourceVersion": "3"}});
+        let plan = reconciled(&index(&LEASES, &lease), &key);
+        let Some(Step::One(Effect::Replace { object, .. })) = plan.steps.last() else { panic!("no renewal") };
+        assert_eq!(
+            (&object["metadata"], &object["spec"]["leaseDurationSeconds"]),
+            (&lease["metadata"], &json!(40))
+        );
+    }
+
+    #[test]
+    fn a_pod_runs_at_once_and_goes_at_once() {
+        let key = Id::new(&PODS, "n", "p");
+        let pod = |node: &str, phase: &str, change: &dyn Fn(&mut Value)| {
+            let mut pod = json!({"metadata": {"name": "p", "namespace": "n", "uid": "1"},
+                "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]}, "status": {"phase": phase}});
+            change(&mut pod);
+            reconciled(&index(&PODS, &pod), &key).steps
+        };
+        let steps = pod("sim-0", "Pending", &|_| {});
+        let [Step::One(Effect::Patch { subresource: "status", patch, .. })] = steps.as_slice() else {
+            panic!()
+        };
+        assert_eq!((&patch["metadata"]["uid"], &patch["status"]["phase"]), (&json!("1"), &json!("Running")));
+        assert_eq!(patch["status"]["containerStatuses"][0]["name"], "c");
+        assert!(pod("sim-0", "Running", &|_| {}).is_empty());
+        assert!(pod("another", "Pending", &|_| {}).is_empty());
+        let going = |pod: &mut Value| pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        let steps = pod("sim-0", "Running", &going);
+        assert!(matches!(steps.as_slice(), [Step::One(Effect::Delete { grace: Some(0), .. })]));
+    }
+}

@@ -1,0 +1,96 @@
+//! What simulated nodes say of themselves and of their pods.
+
+use api_objects::time;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Settings;
+
+/// A node as it registers.
+pub(super) fn node(settings: &Settings, name: &str, number: usize, now: Timestamp) -> Value {
+    let resources = json!({
+        "cpu": settings.cpus.to_string(),
+        "memory": format!("{}Gi", settings.memory),
+        "pods": settings.pods.to_string(),
+        "ephemeral-storage": "100Gi",
+    });
+    let condition = |kind: &str, status: &str, reason: &str| {
+        json!({"type": kind, "status": status, "reason": reason, "message": "simulated",
+            "lastHeartbeatTime": time::format(now), "lastTransitionTime": time::format(now)})
+    };
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    json!({
+        "metadata": {
+            "name": name,
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                "kubernetes.io/arch": arch,
+            },
+        },
+        "status": {
+            "capacity": resources,
+            "allocatable": resources,
+            "addresses": [
+                {"type": "InternalIP", "address": address(10, number)},
+                {"type": "Hostname", "address": name},
+            ],
+            "conditions": [
+                condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
+                condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),
+                condition("PIDPressure", "False", "KubeletHasSufficientPID"),
+                condition("Ready", "True", "KubeletReady"),
+            ],
+            "nodeInfo": {
+                "architecture": arch,
+                "operatingSystem": "linux",
+                "osImage": "simulated",
+                "kernelVersion": "",
+                "containerRuntimeVersion": "simulated://",
+                "kubeletVersion": concat!("v1.36.2+orlop-", env!("CARGO_PKG_VERSION")),
+                "kubeProxyVersion": "",
+                "bootID": "",
+                "machineID": "",
+                "systemUUID": "",
+            },
+        },
+    })
+}
+
+/// The status of a pod that runs.
+pub(super) fn running(pod: &Value, number: usize, now: Timestamp) -> Value {
+    let stamp = time::format(now);
+    let condition = |kind: &str| json!({"type": kind, "status": "True", "lastProbeTime": null, "lastTransitionTime": stamp});
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten().enumerate();
+    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+    let statuses = containers.map(|(at, container)| {
+        json!({"name": container["name"], "image": container["image"], "imageID": "simulated", "ready": true,
+            "started": true, "restartCount": 0, "containerID": format!("simulated://{uid}-{at}"),
+            "state": {"running": {"startedAt": stamp}}})
+    });
+    let host = address(10, number);
+    let address = if pod["spec"]["hostNetwork"] == true { host.clone() } else { address(11, hash(uid)) };
+    let conditions = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"]
+        .map(condition);
+    json!({
+        "phase": "Running",
+        "startTime": stamp,
+        "hostIP": host,
+        "hostIPs": [{"ip": host}],
+        "podIP": address,
+        "podIPs": [{"ip": address}],
+        "conditions": conditions,
+        "containerStatuses": statuses.collect::<Vec<_>>(),
+    })
+}
+
+/// The address of this number in a network of the first byte.
+fn address(network: u8, number: usize) -> String {
+    let [.., a, b, c] = (number + 1).to_be_bytes();
+    format!("{network}.{a}.{b}.{c}")
+}
+
+/// Spreads identities over addresses; that two pods have the same one does no harm where nothing is sent.
+fn hash(uid: &str) -> usize {
+    uid.bytes().fold(0, |hash: usize, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)))
+}

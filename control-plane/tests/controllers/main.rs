@@ -1,0 +1,4 @@
+//! The controllers on a server of their own, with nodes that are simulated.
+
+mod rollout;
+mod world;
