@@ -7,21 +7,28 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod certificates;
 pub mod check;
+mod coordination;
 pub mod core;
 pub mod decode;
 mod error;
 pub mod expand;
 mod fill;
+mod flowcontrol;
 pub mod meta;
 pub mod names;
-pub(crate) mod networking;
+mod networking;
+mod node;
 mod path;
 pub mod pod;
 pub mod quantity;
+mod rbac;
 pub mod rules;
+mod scheduling;
 pub mod schema;
 pub mod selector;
+mod storage;
 #[cfg(test)]
 mod table;
 pub mod time;

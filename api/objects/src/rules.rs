@@ -7,10 +7,16 @@
 use serde_json::Value;
 
 use crate::core::{
-    config_map, endpoints, event, limit_range, namespace, node, resource_quota, secret, service,
+    claim, config_map, endpoints, event, limit_range, namespace, node, resource_quota, secret, service,
+    volume,
 };
-use crate::networking::{self, endpoint_slice, ingress, ingress_class, network_policy};
-use crate::{FieldError, pod};
+use crate::flowcontrol::{level, schema};
+use crate::networking::{endpoint_slice, ingress, ingress_class, network_policy};
+use crate::storage::{attachment, class, csi};
+use crate::{
+    FieldError, certificates, coordination, flowcontrol, networking, node as runtime_class, pod, rbac,
+    scheduling,
+};
 
 /// What the API does with the objects of one kind. The metadata is looked at for all kinds alike.
 pub struct Rules {
@@ -35,110 +41,84 @@ impl Rules {
         update: |_, _| Vec::new(),
         status: |_, _| Vec::new(),
     };
+
+    /// What a new object breaks, and what one that replaces another.
+    const fn new(create: Create, update: Update) -> Self {
+        Self { create, update, ..Self::NONE }
+    }
+
+    const fn filled(self, defaults: fn(&mut Value)) -> Self {
+        Self { defaults, ..self }
+    }
+
+    const fn prepared(self, prepare: fn(&mut Value, Option<&Value>)) -> Self {
+        Self { prepare, ..self }
+    }
+
+    const fn told(self, status: Update) -> Self {
+        Self { status, ..self }
+    }
 }
+
+type Create = fn(&Value) -> Vec<FieldError>;
+type Update = fn(&Value, &Value) -> Vec<FieldError>;
 
 /// The rules of a kind, named by its group (empty for the core one) and its name; none for a kind that has only its
 /// schema.
 pub fn of(group: &str, kind: &str) -> Option<&'static Rules> {
-    Some(match (group, kind) {
-        ("", "Pod") => const { &Rules { defaults: pod::set_defaults, ..Rules::NONE } },
-        ("", kind) => return core_group(kind),
-        ("events.k8s.io", "Event") => {
-            const { &Rules { create: event::create, update: event::update, ..Rules::NONE } }
-        }
-        ("discovery.k8s.io", "EndpointSlice") => {
-            const {
-                &Rules {
-                    defaults: endpoint_slice::defaults,
-                    prepare: endpoint_slice::prepare,
-                    create: endpoint_slice::create,
-                    update: endpoint_slice::update,
-                    ..Rules::NONE
-                }
-            }
-        }
-        ("networking.k8s.io", kind) => return networking_group(kind),
-        _ => return None,
-    })
+    match group {
+        "" => core_group(kind),
+        "networking.k8s.io" => networking_group(kind),
+        "rbac.authorization.k8s.io" => rbac_group(kind),
+        "storage.k8s.io" => storage_group(kind),
+        _ => other(group, kind),
+    }
 }
 
 fn core_group(kind: &str) -> Option<&'static Rules> {
     Some(match kind {
-        "ConfigMap" => {
-            const { &Rules { create: config_map::create, update: config_map::update, ..Rules::NONE } }
-        }
+        "ConfigMap" => const { &Rules::new(config_map::create, config_map::update) },
         "Endpoints" => {
-            const {
-                &Rules {
-                    defaults: endpoints::defaults,
-                    create: endpoints::create,
-                    update: endpoints::update,
-                    ..Rules::NONE
-                }
-            }
+            const { &Rules::new(endpoints::create, endpoints::update).filled(endpoints::defaults) }
         }
-        "Event" => const { &Rules { create: event::create, update: event::update, ..Rules::NONE } },
+        "Event" => const { &Rules::new(event::create, event::update) },
         "LimitRange" => {
             const {
-                &Rules {
-                    defaults: limit_range::defaults,
-                    create: limit_range::create,
-                    update: |new, _| limit_range::create(new),
-                    ..Rules::NONE
-                }
+                &Rules::new(limit_range::create, |new, _| limit_range::create(new))
+                    .filled(limit_range::defaults)
             }
         }
         "Namespace" => {
             const {
-                &Rules {
-                    defaults: namespace::defaults,
-                    prepare: namespace::prepare,
-                    create: namespace::create,
-                    update: |new, _| namespace::create(new),
-                    status: namespace::status,
-                }
+                &Rules::new(namespace::create, |new, _| namespace::create(new))
+                    .filled(namespace::defaults)
+                    .prepared(namespace::prepare)
+                    .told(namespace::status)
             }
         }
-        "Node" => {
+        "Node" => const { &Rules::new(node::create, node::update).filled(node::defaults).told(node::status) },
+        "PersistentVolume" => {
+            const { &Rules::new(volume::create, volume::update).filled(volume::defaults).prepared(volume::prepare) }
+        }
+        "PersistentVolumeClaim" => {
             const {
-                &Rules {
-                    defaults: node::defaults,
-                    create: node::create,
-                    update: node::update,
-                    status: node::status,
-                    ..Rules::NONE
-                }
+                &Rules::new(claim::create, claim::update)
+                    .filled(claim::defaults)
+                    .prepared(claim::prepare)
+                    .told(claim::status)
             }
         }
+        "Pod" => const { &Rules { defaults: pod::set_defaults, ..Rules::NONE } },
         "ResourceQuota" => {
-            const {
-                &Rules {
-                    create: resource_quota::create,
-                    update: resource_quota::update,
-                    status: resource_quota::status,
-                    ..Rules::NONE
-                }
-            }
+            const { &Rules::new(resource_quota::create, resource_quota::update).told(resource_quota::status) }
         }
-        "Secret" => {
-            const {
-                &Rules {
-                    defaults: secret::defaults,
-                    create: secret::create,
-                    update: secret::update,
-                    ..Rules::NONE
-                }
-            }
-        }
+        "Secret" => const { &Rules::new(secret::create, secret::update).filled(secret::defaults) },
         "Service" => {
             const {
-                &Rules {
-                    defaults: service::defaults,
-                    prepare: service::prepare,
-                    create: service::create,
-                    update: service::update,
-                    status: service::status,
-                }
+                &Rules::new(service::create, service::update)
+                    .filled(service::defaults)
+                    .prepared(service::prepare)
+                    .told(service::status)
             }
         }
         _ => return None,
@@ -147,47 +127,93 @@ fn core_group(kind: &str) -> Option<&'static Rules> {
 
 fn networking_group(kind: &str) -> Option<&'static Rules> {
     Some(match kind {
-        "IPAddress" => {
-            const {
-                &Rules {
-                    create: networking::create_address,
-                    update: networking::update_address,
-                    ..Rules::NONE
-                }
-            }
-        }
-        "Ingress" => {
-            const {
-                &Rules {
-                    create: ingress::create,
-                    update: ingress::update,
-                    status: ingress::status,
-                    ..Rules::NONE
-                }
-            }
-        }
+        "IPAddress" => const { &Rules::new(networking::create_address, networking::update_address) },
+        "Ingress" => const { &Rules::new(ingress::create, ingress::update).told(ingress::status) },
         "IngressClass" => {
-            const {
-                &Rules {
-                    defaults: ingress_class::defaults,
-                    create: ingress_class::create,
-                    update: ingress_class::update,
-                    ..Rules::NONE
-                }
-            }
+            const { &Rules::new(ingress_class::create, ingress_class::update).filled(ingress_class::defaults) }
         }
         "NetworkPolicy" => {
+            const { &Rules::new(network_policy::create, network_policy::update).filled(network_policy::defaults) }
+        }
+        "ServiceCIDR" => const { &Rules::new(networking::create_range, networking::update_range) },
+        _ => return None,
+    })
+}
+
+fn rbac_group(kind: &str) -> Option<&'static Rules> {
+    Some(match kind {
+        "Role" => const { &Rules::new(rbac::create_role, |new, _| rbac::create_role(new)) },
+        "ClusterRole" => {
+            const { &Rules::new(rbac::create_cluster_role, |new, _| rbac::create_cluster_role(new)) }
+        }
+        "RoleBinding" => {
+            const { &Rules::new(rbac::create_binding, rbac::update_binding).filled(rbac::binding_defaults) }
+        }
+        "ClusterRoleBinding" => {
             const {
-                &Rules {
-                    defaults: network_policy::defaults,
-                    create: network_policy::create,
-                    update: network_policy::update,
-                    ..Rules::NONE
-                }
+                &Rules::new(rbac::create_cluster_binding, rbac::update_cluster_binding)
+                    .filled(rbac::binding_defaults)
             }
         }
-        "ServiceCIDR" => {
-            const { &Rules { create: networking::create_range, update: networking::update_range, ..Rules::NONE } }
+        _ => return None,
+    })
+}
+
+fn storage_group(kind: &str) -> Option<&'static Rules> {
+    Some(match kind {
+        "CSIDriver" => {
+            const { &Rules::new(csi::create_driver, csi::update_driver).filled(csi::driver_defaults) }
+        }
+        "CSINode" => const { &Rules::new(csi::create_node, csi::update_node) },
+        "CSIStorageCapacity" => const { &Rules::new(csi::create_capacity, csi::update_capacity) },
+        "StorageClass" => const { &Rules::new(class::create, class::update).filled(class::defaults) },
+        "VolumeAttachment" => {
+            const { &Rules::new(attachment::create, attachment::update).told(attachment::update) }
+        }
+        "VolumeAttributesClass" => const { &Rules::new(class::create_attributes, class::update_attributes) },
+        _ => return None,
+    })
+}
+
+fn other(group: &str, kind: &str) -> Option<&'static Rules> {
+    Some(match (group, kind) {
+        ("certificates.k8s.io", "CertificateSigningRequest") => {
+            const {
+                &Rules::new(certificates::create, certificates::update)
+                    .prepared(certificates::prepare)
+                    .told(certificates::status)
+            }
+        }
+        ("coordination.k8s.io", "Lease") => {
+            const { &Rules::new(coordination::create, |new, _| coordination::create(new)) }
+        }
+        ("discovery.k8s.io", "EndpointSlice") => {
+            const {
+                &Rules::new(endpoint_slice::create, endpoint_slice::update)
+                    .filled(endpoint_slice::defaults)
+                    .prepared(endpoint_slice::prepare)
+            }
+        }
+        ("events.k8s.io", "Event") => const { &Rules::new(event::create, event::update) },
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => {
+            const {
+                &Rules::new(schema::create, |new, _| schema::create(new))
+                    .filled(schema::defaults)
+                    .told(|new, _| flowcontrol::conditions(new))
+            }
+        }
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => {
+            const {
+                &Rules::new(level::create, |new, _| level::create(new))
+                    .filled(level::defaults)
+                    .told(|new, _| flowcontrol::conditions(new))
+            }
+        }
+        ("node.k8s.io", "RuntimeClass") => {
+            const { &Rules::new(runtime_class::create, runtime_class::update) }
+        }
+        ("scheduling.k8s.io", "PriorityClass") => {
+            const { &Rules::new(scheduling::create, scheduling::update).filled(scheduling::defaults) }
         }
         _ => return None,
     })

@@ -46,7 +46,7 @@ pub(super) fn is_quota(name: &str) -> bool {
     QUOTA.contains(&name) || name.starts_with("hugepages-") || name.starts_with("requests.hugepages-")
 }
 
-fn is_native(name: &str) -> bool {
+pub(super) fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")
 }
 
@@ -72,7 +72,7 @@ pub(super) fn name(errors: &mut Vec<FieldError>, path: &Path, name: &str) {
 }
 
 /// Refuses the name of a resource that a container cannot ask for.
-pub(super) fn container_name(errors: &mut Vec<FieldError>, path: &Path, name: &str) {
+pub(crate) fn container_name(errors: &mut Vec<FieldError>, path: &Path, name: &str) {
     self::name(errors, path, name);
     let standard = ["cpu", "memory", "ephemeral-storage"].contains(&name) || name.starts_with("hugepages-");
     if !name.contains('/') && !standard {

@@ -80,14 +80,13 @@ impl Kind<'_> {
                 Again::Nothing
             }
             _ if status => Again::Update,
-            ("", "LimitRange" | "Event")
+            ("", "LimitRange" | "Event" | "PersistentVolume")
             | ("admissionregistration.k8s.io" | "flowcontrol.apiserver.k8s.io", _) => Again::Create,
             ("storage.k8s.io", "CSINode" | "VolumeAttachment") | ("discovery.k8s.io", _) => Again::Create,
             (
                 "",
                 "Namespace"
                 | "Node"
-                | "PersistentVolume"
                 | "PersistentVolumeClaim"
                 | "ServiceAccount"
                 | "Secret"

@@ -63,7 +63,9 @@ pub(super) async fn store(
 ) -> Result<Answer, Status> {
     let name = prepare(write, &mut object)?;
     admit::admit(write.context, write.resource, &mut object)?;
-    strategy::first_status(&write.resource.kind.kind, write.of, &mut object);
+    let kind = write.resource.kind.kind.as_str();
+    strategy::first_status(kind, write.of, &mut object);
+    strategy::tell_asker(kind, &write.context.user, &mut object);
     if let Some(rules) = write.rules() {
         (rules.prepare)(&mut object, None);
     }

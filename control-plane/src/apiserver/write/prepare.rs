@@ -51,8 +51,11 @@ pub(super) fn update(write: &Write<'_>, live: &Value, object: &mut Value) -> Res
     check_version(write, &name, live, object)?;
     keep_metadata(&live["metadata"], &mut object["metadata"]);
     put_back(write, live, object);
-    if write.is_status() && strategy::status_keeps_labels(kind) {
-        copy(&live["metadata"], &mut object["metadata"], "labels");
+    if write.is_status() {
+        for field in strategy::status_keeps(kind) {
+            copy(&live["metadata"], &mut object["metadata"], field);
+        }
+        strategy::stamp_status(kind, live, object, &write.now());
     }
     if let Some(rules) = write.rules().filter(|_| !write.is_status()) {
         (rules.prepare)(object, Some(live));
@@ -148,7 +151,11 @@ fn asks_for_else(write: &Write<'_>, live: &Value, object: &Value) -> bool {
     };
     let annotations = strategy::counts_annotations(&write.resource.kind.kind) && !write.is_status();
     let annotated = |object: &Map<String, Value>| object["metadata"]["annotations"].clone();
-    asked(live) != asked(object) || (annotations && annotated(live) != annotated(object))
+    let labels = strategy::counts_labels(&write.resource.kind.kind);
+    let labelled = |object: &Map<String, Value>| object["metadata"]["labels"].clone();
+    asked(live) != asked(object)
+        || (annotations && annotated(live) != annotated(object))
+        || (labels && labelled(live) != labelled(object))
 }
 
 /// The Status of an object that a finished deletion removed.

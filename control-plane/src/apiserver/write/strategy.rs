@@ -1,9 +1,10 @@
 //! What kinds do each in their own way when they are written. The lists are facts of the API that no schema tells.
 
-use api_objects::decode;
 use api_objects::schema::Type;
+use api_objects::{certificates, decode};
 use serde_json::{Value, json};
 
+use crate::apiserver::auth::User;
 use crate::apiserver::kinds::Resource;
 
 /// An update of what is not there creates it.
@@ -105,7 +106,61 @@ pub(super) fn counts_annotations(kind: &str) -> bool {
     kind == "Deployment"
 }
 
-/// Whether a write of the status leaves labels as they are.
-pub(super) fn status_keeps_labels(kind: &str) -> bool {
-    kind == "Deployment"
+/// Whether a difference in labels counts as one of what is asked for.
+pub(super) fn counts_labels(kind: &str) -> bool {
+    kind == "EndpointSlice"
+}
+
+/// What of the metadata a write of the status leaves as it is.
+pub(super) fn status_keeps(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "Deployment" => &["labels"],
+        "CustomResourceDefinition"
+        | "FlowSchema"
+        | "PriorityLevelConfiguration"
+        | "ResourceClaim"
+        | "ServiceCIDR"
+        | "ValidatingAdmissionPolicy"
+        | "VolumeAttachment" => &["labels", "annotations", "finalizers", "ownerReferences"],
+        _ => &[],
+    }
+}
+
+/// Writes who asks for a certificate into what they ask for.
+pub(super) fn tell_asker(kind: &str, user: &User, object: &mut Value) {
+    if kind != "CertificateSigningRequest" {
+        return;
+    }
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    for field in ["username", "uid", "groups", "extra"] {
+        spec.remove(field);
+    }
+    let mut tell = |field: &str, empty: bool, value: Value| {
+        if !empty {
+            spec.insert(field.to_owned(), value);
+        }
+    };
+    tell("username", user.name.is_empty(), user.name.as_str().into());
+    tell("uid", user.uid.is_empty(), user.uid.as_str().into());
+    tell("groups", user.groups.is_empty(), json!(user.groups));
+    tell("extra", user.extra.is_empty(), json!(user.extra));
+}
+
+/// Writes into a status when it became so.
+pub(super) fn stamp_status(kind: &str, live: &Value, object: &mut Value, now: &str) {
+    match kind {
+        "CertificateSigningRequest" => certificates::stamp(object, live, now),
+        "PersistentVolume" => {
+            let (phase, since) = ("phase", "lastPhaseTransitionTime");
+            let same = live["status"][phase] == object["status"][phase];
+            let told = object["status"][since].clone();
+            let Some(status) = object.get_mut("status").filter(|status| status.is_object()) else { return };
+            if same && told.is_null() {
+                status[since] = live["status"][since].clone();
+            } else if !same && (told.is_null() || told == live["status"][since]) {
+                status[since] = now.into();
+            }
+        }
+        _ => {}
+    }
 }
