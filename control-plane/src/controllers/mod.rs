@@ -5,12 +5,16 @@
 //! ([`feed`]), the [`queue`] says what to look at next, and the [`shell`] performs what was decided through the API
 //! server's own write path, each controller under the service account that upstream gives it.
 
+pub mod accounts;
 pub mod conditions;
 pub mod deployment;
 pub mod events;
 mod feed;
+pub mod garbage;
 pub mod index;
 pub mod item;
+pub mod kinds;
+pub mod namespace;
 pub mod plan;
 pub mod pods;
 pub mod queue;
@@ -27,6 +31,7 @@ use crate::apiserver::server::Server;
 use crate::client::{Client, Gvr, Id};
 use events::Recorder;
 use index::{Change, Index};
+use kinds::Kinds;
 use plan::Plan;
 use shell::{Registered, Shell};
 
@@ -55,18 +60,45 @@ pub trait Controller: Send + Sync + 'static {
     fn reconcile(&self, index: &Index, key: &Id, now: Timestamp) -> Plan;
 }
 
-/// One of the controllers' tasks ended or panicked before it was asked to.
+/// A task ended or panicked before it was asked to.
 #[derive(Debug, thiserror::Error)]
-#[error("a task of the controllers ended: {0}")]
+#[error("a task ended before its time: {0}")]
 pub struct Ended(String);
+
+impl Ended {
+    /// Without a reason that it told.
+    pub(crate) fn early(who: &str) -> Self {
+        Self(format!("{who}: it came to its end"))
+    }
+
+    /// For a reason.
+    pub(crate) fn failed(who: &str, why: &dyn std::error::Error) -> Self {
+        Self(format!("{who}: {why}"))
+    }
+}
 
 /// What the controllers need to know.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {}
+pub struct Settings {
+    /// The certificates in PEM by which pods know the API server; without them, they are not published.
+    pub root_ca: Option<String>,
+}
 
 /// The controllers that a control plane has.
-pub fn standard(_settings: &Settings) -> Vec<Arc<dyn Controller>> {
-    vec![Arc::new(replicaset::ReplicaSets), Arc::new(deployment::Deployments)]
+pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Controller>> {
+    let registry = server.clone();
+    let kinds = Kinds::new(move || registry.kinds.table());
+    let mut controllers: Vec<Arc<dyn Controller>> = vec![
+        Arc::new(replicaset::ReplicaSets),
+        Arc::new(deployment::Deployments),
+        Arc::new(garbage::Garbage::new(kinds.clone())),
+        Arc::new(namespace::Namespaces::new(kinds)),
+        Arc::new(accounts::ServiceAccounts),
+    ];
+    if let Some(certificates) = &settings.root_ca {
+        controllers.push(Arc::new(accounts::RootCa(certificates.clone())));
+    }
+    controllers
 }
 
 /// Runs controllers on a server whose caches are fed, until `closing`.
@@ -110,8 +142,8 @@ pub async fn run(
     while let Some(ended) = tasks.join_next().await {
         match ended {
             Ok(()) if closing.is_cancelled() => {}
-            Ok(()) => return Err(Ended("it came to its end".to_owned())),
-            Err(error) => return Err(Ended(error.to_string())),
+            Ok(()) => return Err(Ended::early("the controllers")),
+            Err(error) => return Err(Ended::failed("the controllers", &error)),
         }
     }
     Ok(())

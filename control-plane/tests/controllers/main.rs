@@ -1,4 +1,5 @@
 //! The controllers on a server of their own, with nodes that are simulated.
 
+mod cleaning;
 mod rollout;
 mod world;

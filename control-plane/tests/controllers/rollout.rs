@@ -95,11 +95,15 @@ async fn a_free_pod_that_is_selected_counts() {
     set["spec"].as_object_mut().unwrap().remove("progressDeadlineSeconds");
     world.create(&REPLICA_SETS, &set).await;
     world
-        .until("the set has its pods", async || {
-            world.get(&REPLICA_SETS, "web").await.unwrap()["status"]["availableReplicas"] == 2
+        .until("the set has its pods, the free one among them", async || {
+            let set = world.get(&REPLICA_SETS, "web").await.unwrap();
+            let pods = world.list(&PODS).await;
+            let owned = |pod: &&Value| pod["metadata"]["ownerReferences"][0]["uid"] == set["metadata"]["uid"];
+            set["status"]["availableReplicas"] == 2
+                && pods.len() == 2
+                && pods.iter().filter(owned).count() == 2
         })
         .await;
-    assert_eq!(world.list(&PODS).await.len(), 2);
     // Without the label it is nobody's again, and another one takes its place.
     world.patch(&PODS, "free", json!({"metadata": {"labels": {"app": null}}})).await;
     world

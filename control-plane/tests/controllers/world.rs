@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 
 pub(crate) static DEPLOYMENTS: Gvr = Gvr::of("apps", "v1", "deployments");
 pub(crate) static REPLICA_SETS: Gvr = Gvr::of("apps", "v1", "replicasets");
+pub(crate) static CONFIG_MAPS: Gvr = Gvr::of("", "v1", "configmaps");
+pub(crate) static SERVICE_ACCOUNTS: Gvr = Gvr::of("", "v1", "serviceaccounts");
 pub(crate) static PODS: Gvr = Gvr::of("", "v1", "pods");
 
 /// So long something may take that takes milliseconds where nothing else runs.
@@ -42,7 +44,8 @@ impl World {
         });
         bootstrap::prepare(&server).await.unwrap();
         let client = Client::new(server.clone(), "admin", &["system:masters"], "test");
-        let controllers = controllers::standard(&controllers::Settings::default());
+        let controllers =
+            controllers::standard(&server, &controllers::Settings { root_ca: Some("pem".to_owned()) });
         let run = controllers::run(server.clone(), controllers, closing.clone());
         tasks.spawn(async move { run.await.map_err(|ended| ended.to_string()) });
         let settings = simulate::Settings { nodes, ..simulate::Settings::default() };
