@@ -4,5 +4,6 @@
 pub mod apiserver;
 pub mod client;
 pub mod controllers;
+pub mod scheduler;
 pub mod simulate;
 pub mod storage;

@@ -2,4 +2,5 @@
 
 mod cleaning;
 mod rollout;
+mod scheduling;
 mod world;

@@ -8,6 +8,7 @@ use control_plane::apiserver::bootstrap;
 use control_plane::apiserver::server::Server;
 use control_plane::client::{Client, Gvr, Id, Refused};
 use control_plane::controllers;
+use control_plane::scheduler;
 use control_plane::simulate;
 use control_plane::storage::Embedded;
 use daemon::CancellationToken;
@@ -18,6 +19,7 @@ pub(crate) static DEPLOYMENTS: Gvr = Gvr::of("apps", "v1", "deployments");
 pub(crate) static REPLICA_SETS: Gvr = Gvr::of("apps", "v1", "replicasets");
 pub(crate) static CONFIG_MAPS: Gvr = Gvr::of("", "v1", "configmaps");
 pub(crate) static SERVICE_ACCOUNTS: Gvr = Gvr::of("", "v1", "serviceaccounts");
+pub(crate) static EVENTS: Gvr = Gvr::of("", "v1", "events");
 pub(crate) static PODS: Gvr = Gvr::of("", "v1", "pods");
 
 /// So long something may take that takes milliseconds where nothing else runs.
@@ -47,6 +49,8 @@ impl World {
         let controllers =
             controllers::standard(&server, &controllers::Settings { root_ca: Some("pem".to_owned()) });
         let run = controllers::run(server.clone(), controllers, closing.clone());
+        tasks.spawn(async move { run.await.map_err(|ended| ended.to_string()) });
+        let run = scheduler::run(server.clone(), closing.clone());
         tasks.spawn(async move { run.await.map_err(|ended| ended.to_string()) });
         let settings = simulate::Settings { nodes, ..simulate::Settings::default() };
         let run = simulate::run(server.clone(), settings, closing.clone());
