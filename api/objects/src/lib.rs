@@ -7,6 +7,9 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod admissionregistration;
+mod apiextensions;
+mod apiregistration;
 pub mod certificates;
 pub mod check;
 mod coordination;
@@ -32,6 +35,7 @@ mod storage;
 #[cfg(test)]
 mod table;
 pub mod time;
+mod webhook;
 
 pub use error::{FieldError, Kind};
 pub use path::Path;

@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use crate::admissionregistration::{policy, webhook};
 use crate::core::{
     claim, config_map, endpoints, event, limit_range, namespace, node, resource_quota, secret, service,
     volume,
@@ -14,8 +15,8 @@ use crate::flowcontrol::{level, schema};
 use crate::networking::{endpoint_slice, ingress, ingress_class, network_policy};
 use crate::storage::{attachment, class, csi};
 use crate::{
-    FieldError, certificates, coordination, flowcontrol, networking, node as runtime_class, pod, rbac,
-    scheduling,
+    FieldError, apiextensions, apiregistration, certificates, coordination, flowcontrol, networking,
+    node as runtime_class, pod, rbac, scheduling,
 };
 
 /// What the API does with the objects of one kind. The metadata is looked at for all kinds alike.
@@ -68,6 +69,7 @@ type Update = fn(&Value, &Value) -> Vec<FieldError>;
 pub fn of(group: &str, kind: &str) -> Option<&'static Rules> {
     match group {
         "" => core_group(kind),
+        "admissionregistration.k8s.io" => admission_group(kind),
         "networking.k8s.io" => networking_group(kind),
         "rbac.authorization.k8s.io" => rbac_group(kind),
         "storage.k8s.io" => storage_group(kind),
@@ -125,6 +127,39 @@ fn core_group(kind: &str) -> Option<&'static Rules> {
     })
 }
 
+fn admission_group(kind: &str) -> Option<&'static Rules> {
+    Some(match kind {
+        "MutatingAdmissionPolicy" => {
+            const {
+                &Rules::new(policy::create_mutating, |new, _| policy::create_mutating(new))
+                    .filled(policy::defaults)
+            }
+        }
+        "MutatingAdmissionPolicyBinding" => {
+            const {
+                &Rules::new(policy::create_mutating_binding, |new, _| policy::create_mutating_binding(new))
+                    .filled(policy::binding_defaults)
+            }
+        }
+        "MutatingWebhookConfiguration" => {
+            const { &Rules::new(webhook::create, webhook::update).filled(webhook::mutating_defaults) }
+        }
+        "ValidatingAdmissionPolicy" => {
+            const { &Rules::new(policy::create, |new, _| policy::create(new)).filled(policy::defaults) }
+        }
+        "ValidatingAdmissionPolicyBinding" => {
+            const {
+                &Rules::new(policy::create_binding, |new, _| policy::create_binding(new))
+                    .filled(policy::binding_defaults)
+            }
+        }
+        "ValidatingWebhookConfiguration" => {
+            const { &Rules::new(webhook::create, webhook::update).filled(webhook::defaults) }
+        }
+        _ => return None,
+    })
+}
+
 fn networking_group(kind: &str) -> Option<&'static Rules> {
     Some(match kind {
         "IPAddress" => const { &Rules::new(networking::create_address, networking::update_address) },
@@ -177,6 +212,21 @@ fn storage_group(kind: &str) -> Option<&'static Rules> {
 
 fn other(group: &str, kind: &str) -> Option<&'static Rules> {
     Some(match (group, kind) {
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            const {
+                &Rules::new(apiextensions::create, apiextensions::update)
+                    .filled(apiextensions::defaults)
+                    .prepared(apiextensions::prepare)
+                    .told(apiextensions::status)
+            }
+        }
+        ("apiregistration.k8s.io", "APIService") => {
+            const {
+                &Rules::new(apiregistration::create, |new, _| apiregistration::create(new))
+                    .filled(apiregistration::defaults)
+                    .told(apiregistration::status)
+            }
+        }
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             const {
                 &Rules::new(certificates::create, certificates::update)

@@ -115,8 +115,7 @@ pub(super) fn counts_labels(kind: &str) -> bool {
 pub(super) fn status_keeps(kind: &str) -> &'static [&'static str] {
     match kind {
         "Deployment" => &["labels"],
-        "CustomResourceDefinition"
-        | "FlowSchema"
+        "FlowSchema"
         | "PriorityLevelConfiguration"
         | "ResourceClaim"
         | "ServiceCIDR"
