@@ -15,6 +15,7 @@ pub mod check;
 mod coordination;
 pub mod core;
 pub mod decode;
+mod devices;
 mod error;
 pub mod expand;
 mod fill;

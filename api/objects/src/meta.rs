@@ -9,6 +9,7 @@ mod ways;
 use serde_json::Value;
 
 use crate::check::{IMMUTABLE, entries, has, invalid_names, labels, list, text, texts};
+use crate::error::Kind::Invalid;
 use crate::{FieldError, Path, names};
 
 pub use ways::Kind;
@@ -125,7 +126,7 @@ fn owners(errors: &mut Vec<FieldError>, meta: &Value, path: &Path) {
         }
         if (version, kind) == ("v1", "Event") {
             let why = "/v1, Kind=Event is disallowed from being an owner";
-            errors.push(FieldError::invalid(path, owner.clone(), why));
+            errors.push(owners_error(path, shown(owner), why));
         }
         if owner["controller"] == true {
             let name = format!("{kind}/{}", text(owner, "name"));
@@ -136,11 +137,25 @@ fn owners(errors: &mut Vec<FieldError>, meta: &Value, path: &Path) {
                         "Only one reference can have Controller set to true. Found \"true\" in references for \
                          {first} and {name}"
                     );
-                    errors.push(FieldError::invalid(path, meta["ownerReferences"].clone(), &why));
+                    let all: Vec<String> = list(meta, "ownerReferences").iter().map(shown).collect();
+                    errors.push(owners_error(path, format!("[{}]", all.join(",")), &why));
                 }
             }
         }
     }
+}
+
+fn owners_error(path: &Path, shown: String, why: &str) -> FieldError {
+    let message = format!("Invalid value: {shown}: {why}");
+    FieldError { kind: Invalid, field: path.to_string(), message }
+}
+
+/// An owner with its fields in the order in which upstream shows them.
+fn shown(owner: &Value) -> String {
+    let fields = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+    let said = fields.iter().filter(|field| has(owner, field));
+    let said: Vec<String> = said.map(|field| format!("{field:?}:{}", owner[*field])).collect();
+    format!("{{{}}}", said.join(","))
 }
 
 fn managers(errors: &mut Vec<FieldError>, meta: &Value, path: &Path) {

@@ -9,13 +9,13 @@ use serde_json::Value;
 use crate::admissionregistration::{policy, webhook};
 use crate::core::{
     claim, config_map, endpoints, event, limit_range, namespace, node, resource_quota, secret, service,
-    volume,
+    service_account, volume,
 };
 use crate::flowcontrol::{level, schema};
 use crate::networking::{endpoint_slice, ingress, ingress_class, network_policy};
 use crate::storage::{attachment, class, csi};
 use crate::{
-    FieldError, apiextensions, apiregistration, certificates, coordination, flowcontrol, networking,
+    FieldError, apiextensions, apiregistration, certificates, coordination, devices, flowcontrol, networking,
     node as runtime_class, pod, rbac, scheduling,
 };
 
@@ -72,6 +72,7 @@ pub fn of(group: &str, kind: &str) -> Option<&'static Rules> {
         "admissionregistration.k8s.io" => admission_group(kind),
         "networking.k8s.io" => networking_group(kind),
         "rbac.authorization.k8s.io" => rbac_group(kind),
+        "resource.k8s.io" => resource_group(kind),
         "storage.k8s.io" => storage_group(kind),
         _ => other(group, kind),
     }
@@ -123,6 +124,7 @@ fn core_group(kind: &str) -> Option<&'static Rules> {
                     .told(service::status)
             }
         }
+        "ServiceAccount" => const { &Rules::NONE.prepared(service_account::prepare) },
         _ => return None,
     })
 }
@@ -190,6 +192,23 @@ fn rbac_group(kind: &str) -> Option<&'static Rules> {
                     .filled(rbac::binding_defaults)
             }
         }
+        _ => return None,
+    })
+}
+
+fn resource_group(kind: &str) -> Option<&'static Rules> {
+    Some(match kind {
+        "DeviceClass" => const { &Rules::new(devices::create_class, |new, _| devices::create_class(new)) },
+        "ResourceClaim" => {
+            const { &Rules::new(devices::create_claim, devices::update_claim).filled(devices::claim_defaults) }
+        }
+        "ResourceClaimTemplate" => {
+            const {
+                &Rules::new(devices::create_template, devices::update_claim)
+                    .filled(devices::template_defaults)
+            }
+        }
+        "ResourceSlice" => const { &Rules::new(devices::create_slice, devices::update_slice) },
         _ => return None,
     })
 }

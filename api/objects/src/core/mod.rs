@@ -12,9 +12,10 @@ pub(crate) mod resource_quota;
 mod resources;
 pub(crate) mod secret;
 pub mod service;
+pub(crate) mod service_account;
 pub(crate) mod volume;
 
-pub(crate) use resources::{container_name, quantity};
+pub(crate) use resources::{container_name, is_extended, quantity};
 pub(crate) use volume::driver_name;
 
 #[cfg(test)]

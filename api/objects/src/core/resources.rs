@@ -51,7 +51,7 @@ pub(super) fn is_native(name: &str) -> bool {
 }
 
 /// Whether a resource is one that somebody else than Kubernetes offers.
-fn is_extended(name: &str) -> bool {
+pub(crate) fn is_extended(name: &str) -> bool {
     let asked = format!("requests.{name}");
     !is_native(name) && !name.starts_with("requests.") && names::qualified_name(&asked).is_empty()
 }

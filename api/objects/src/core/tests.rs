@@ -35,6 +35,13 @@ fn namespaces() {
 }
 
 #[test]
+fn service_accounts_name_their_secrets() {
+    let mut account = json!({"secrets": [{"name": "a", "namespace": "b"}, {}]});
+    service_account::prepare(&mut account, None);
+    assert_eq!(account, json!({"secrets": [{"name": "a"}, {}]}));
+}
+
+#[test]
 fn secrets() {
     let of = |kind: &str, data: Value| json!({"type": format!("kubernetes.io/{kind}"), "data": data});
     let mut plain = json!({"stringData": {"a": "b"}});
