@@ -3,8 +3,8 @@
 //! Controllers, the scheduler and simulated nodes write through it, each under the identity that upstream gives it, so
 //! that validation, admission, authorization and ownership of fields are the same for them as for people.
 
-use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
@@ -16,29 +16,46 @@ use crate::apiserver::auth::User;
 use crate::apiserver::server::Server;
 
 /// A kind as one group-version serves it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Gvr {
     /// The group; empty for the core one.
-    pub group: Cow<'static, str>,
+    pub group: &'static str,
     /// The version.
-    pub version: Cow<'static, str>,
+    pub version: &'static str,
     /// The resource, in the plural.
-    pub resource: Cow<'static, str>,
+    pub resource: &'static str,
+}
+
+/// Names of kinds that are only known at run time. They are kept for ever, each once: there are no more of them than
+/// there ever were kinds, and every object of a kind refers to them.
+static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+
+fn keep(name: &str) -> &'static str {
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    match names.get(name) {
+        Some(kept) => kept,
+        None => {
+            let kept: &'static str = Box::leak(name.into());
+            names.insert(kept);
+            kept
+        }
+    }
 }
 
 impl Gvr {
     /// A kind that is known when this is built.
     pub const fn of(group: &'static str, version: &'static str, resource: &'static str) -> Self {
-        Self {
-            group: Cow::Borrowed(group),
-            version: Cow::Borrowed(version),
-            resource: Cow::Borrowed(resource),
-        }
+        Self { group, version, resource }
+    }
+
+    /// A kind that is only known at run time.
+    pub fn named(group: &str, version: &str, resource: &str) -> Self {
+        Self { group: keep(group), version: keep(version), resource: keep(resource) }
     }
 
     /// `v1`, `apps/v1`.
     pub fn api_version(&self) -> String {
-        crate::apiserver::kinds::api_version(&self.group, &self.version)
+        crate::apiserver::kinds::api_version(self.group, self.version)
     }
 
     /// The path of an object; of a collection where the name is empty, of all namespaces' objects, or of objects that
@@ -46,13 +63,13 @@ impl Gvr {
     pub fn path(&self, namespace: &str, name: &str) -> String {
         let mut path =
             if self.group.is_empty() { "/api/".to_owned() } else { format!("/apis/{}/", self.group) };
-        path.push_str(&self.version);
+        path.push_str(self.version);
         if !namespace.is_empty() {
             path.push_str("/namespaces/");
             path.push_str(namespace);
         }
         path.push('/');
-        path.push_str(&self.resource);
+        path.push_str(self.resource);
         if !name.is_empty() {
             path.push('/');
             escape(name, &mut path);
@@ -87,7 +104,7 @@ pub struct Id {
 impl Id {
     /// The place of an object.
     pub fn new(kind: &Gvr, namespace: &str, name: &str) -> Self {
-        Self { kind: kind.clone(), namespace: namespace.to_owned(), name: name.to_owned() }
+        Self { kind: *kind, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
     /// Its path.

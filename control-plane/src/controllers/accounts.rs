@@ -41,7 +41,7 @@ impl Controller for ServiceAccounts {
     }
 
     fn kinds(&self) -> Option<Vec<Gvr>> {
-        Some(vec![NAMESPACES.clone(), SERVICE_ACCOUNTS.clone()])
+        Some(vec![NAMESPACES, SERVICE_ACCOUNTS])
     }
 
     fn wake(&self, _index: &Index, change: &Change, wake: &mut dyn FnMut(Id)) {
@@ -52,7 +52,7 @@ impl Controller for ServiceAccounts {
         let mut plan = Plan::default();
         if stays(index, key) && index.get(&SERVICE_ACCOUNTS, &key.name, DEFAULT).is_none() {
             let object = json!({"metadata": {"name": DEFAULT, "namespace": key.name}});
-            plan.one(Effect::Create { kind: SERVICE_ACCOUNTS.clone(), namespace: key.name.clone(), object });
+            plan.one(Effect::Create { kind: SERVICE_ACCOUNTS, namespace: key.name.clone(), object });
         }
         plan
     }
@@ -73,7 +73,7 @@ impl Controller for RootCa {
     }
 
     fn kinds(&self) -> Option<Vec<Gvr>> {
-        Some(vec![NAMESPACES.clone(), CONFIG_MAPS.clone()])
+        Some(vec![NAMESPACES, CONFIG_MAPS])
     }
 
     fn wake(&self, _index: &Index, change: &Change, wake: &mut dyn FnMut(Id)) {

@@ -14,11 +14,7 @@ pub(super) type Step<'a> = &'a mut dyn FnMut(&mut Index) -> Option<Change>;
 /// The group-version in which a kind is stored, and so indexed.
 pub(super) fn stored(kind: &Kind) -> Gvr {
     let stored = kind.stored();
-    Gvr {
-        group: stored.group.clone().into(),
-        version: stored.version.clone().into(),
-        resource: kind.resource.clone().into(),
-    }
+    Gvr::named(&stored.group, &stored.version, &kind.resource)
 }
 
 /// Follows a kind for ever.

@@ -107,7 +107,7 @@ impl Index {
 
     /// Everything of a kind up to a write is here.
     pub fn complete(&mut self, kind: &Gvr, revision: u64) {
-        let objects = self.kinds.entry(kind.clone()).or_default();
+        let objects = self.kinds.entry(*kind).or_default();
         objects.newest = objects.newest.max(revision);
         objects.listed = true;
     }
@@ -120,7 +120,7 @@ impl Index {
         for owner in &item.owners {
             self.owned.entry(owner.uid.clone()).or_default().insert(id.clone());
         }
-        let objects = self.kinds.entry(id.kind.clone()).or_default();
+        let objects = self.kinds.entry(id.kind).or_default();
         objects.newest = objects.newest.max(item.revision);
         if item.controller().is_none() {
             objects.unmanaged.entry(id.namespace.clone()).or_default().insert(id.name.clone());
@@ -131,7 +131,7 @@ impl Index {
 
     /// An object went with a write. None when it was not here.
     pub fn remove(&mut self, id: &Id, revision: u64) -> Option<Change> {
-        let objects = self.kinds.entry(id.kind.clone()).or_default();
+        let objects = self.kinds.entry(id.kind).or_default();
         objects.newest = objects.newest.max(revision);
         self.take(id).map(|old| Change { old: Some(old), new: None })
     }

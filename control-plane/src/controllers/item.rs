@@ -79,7 +79,7 @@ impl Item {
         let read: Metadata = serde_json::from_slice(metadata)?;
         let time = |text: Option<String>| text.as_deref().and_then(time::parse);
         Ok(Self {
-            id: Id { kind: kind.clone(), namespace: read.namespace, name: read.name },
+            id: Id { kind: *kind, namespace: read.namespace, name: read.name },
             uid: read.uid,
             revision: read.resource_version.parse().unwrap_or(0),
             generation: read.generation,

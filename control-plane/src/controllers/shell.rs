@@ -139,11 +139,8 @@ impl Shell {
                 job = self.next() => job,
             };
             let (lane, key) = job;
-            let verdict = tokio::select! {
-                // What was begun is brought to its end, but nobody waits for the index any more.
-                () = closing.cancelled() => return,
-                verdict = self.look(lane, &key) => verdict,
-            };
+            // Requests that were begun come to their end; no further ones are made, and nobody waits for the index.
+            let verdict = self.look(lane, &key, &closing).await;
             if self.queue().done(lane, &key, verdict, Instant::now()) || verdict != Verdict::Done {
                 self.work.notify_one();
             }
@@ -171,7 +168,7 @@ impl Shell {
     }
 
     /// Looks at a key, and does what is to be done.
-    async fn look(&self, lane: usize, key: &Id) -> Verdict {
+    async fn look(&self, lane: usize, key: &Id, closing: &CancellationToken) -> Verdict {
         let registered = &self.controllers[lane];
         let name = registered.controller.name();
         let decided = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -188,7 +185,7 @@ impl Shell {
             None => registered.client.clone(),
         };
         let by = By { client, teller: &registered.teller };
-        let (outcome, seen) = self.perform_all(&by, plan).await;
+        let (outcome, seen) = self.perform_all(&by, plan, closing).await;
         for refused in &outcome.failures {
             if refused.is_conflict() || refused.is_not_found() {
                 tracing::debug!(controller = name, %key, error = %refused, "trying again");
@@ -196,7 +193,9 @@ impl Shell {
                 tracing::warn!(controller = name, %key, error = %refused, "trying again");
             }
         }
-        self.wait(name, key, &seen).await;
+        if closing.run_until_cancelled(self.wait(name, key, &seen)).await.is_none() {
+            return Verdict::Done;
+        }
         match again {
             _ if outcome.failures.iter().any(|refused| refused.code >= 500) => Verdict::Again(UNCLEAR),
             _ if !outcome.failures.is_empty() => Verdict::Failed,
@@ -217,7 +216,12 @@ impl Shell {
         }
     }
 
-    async fn perform_all(&self, by: &By<'_>, plan: Plan) -> (Outcome, Vec<Seen>) {
+    async fn perform_all(
+        &self,
+        by: &By<'_>,
+        plan: Plan,
+        closing: &CancellationToken,
+    ) -> (Outcome, Vec<Seen>) {
         let (mut outcome, mut seen) = (Outcome::default(), Vec::new());
         for step in plan.steps {
             let goes_on = match step {
@@ -225,7 +229,7 @@ impl Shell {
                 Step::Together(effects) => self.together(by, &effects, &mut outcome, &mut seen).await,
                 Step::SlowStart(effects) => {
                     let (mut rest, mut size, mut goes_on) = (&effects[..], 1, true);
-                    while goes_on && !rest.is_empty() {
+                    while goes_on && !rest.is_empty() && !closing.is_cancelled() {
                         let (now, later) = rest.split_at(size.min(rest.len()));
                         goes_on = self.together(by, now, &mut outcome, &mut seen).await;
                         (rest, size) = (later, size * 2);
@@ -233,7 +237,7 @@ impl Shell {
                     goes_on
                 }
             };
-            if !goes_on {
+            if !goes_on || closing.is_cancelled() {
                 break;
             }
         }
@@ -315,7 +319,7 @@ impl Shell {
     /// The object with its type.
     fn typed(&self, kind: &Gvr, object: &Value) -> Value {
         let mut object = object.clone();
-        if let Some(found) = self.server.kinds.table().find(&kind.group, &kind.version, &kind.resource) {
+        if let Some(found) = self.server.kinds.table().find(kind.group, kind.version, kind.resource) {
             object["kind"] = found.kind.kind.as_str().into();
         }
         object["apiVersion"] = kind.api_version().into();
@@ -348,7 +352,7 @@ async fn holds(client: &Client, guard: &Guard) -> Result<bool, Refused> {
 fn note(effect: &Effect, answer: &Value, outcome: &mut Outcome, seen: &mut Vec<Seen>) {
     let written = |kind: &Gvr| {
         let revision = answer["metadata"]["resourceVersion"].as_str()?.parse().ok()?;
-        Some(Seen::Up(kind.clone(), revision))
+        Some(Seen::Up(*kind, revision))
     };
     match effect {
         Effect::Create { kind, .. } => {

@@ -86,7 +86,7 @@ impl Nodes {
         let mut plan = by(name);
         if index.get(&NODES, "", name).is_none() {
             let object = status::node(&self.settings, name, *number, now);
-            plan.one(Effect::Create { kind: NODES.clone(), namespace: String::new(), object });
+            plan.one(Effect::Create { kind: NODES, namespace: String::new(), object });
         }
         let id = Id::new(&LEASES, LEASE_NAMESPACE, name);
         let spec = json!({"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS,
@@ -99,7 +99,7 @@ impl Nodes {
             }
             None => {
                 let object = json!({"metadata": {"name": name, "namespace": LEASE_NAMESPACE}, "spec": spec});
-                Effect::Create { kind: LEASES.clone(), namespace: LEASE_NAMESPACE.to_owned(), object }
+                Effect::Create { kind: LEASES, namespace: LEASE_NAMESPACE.to_owned(), object }
             }
         });
         plan.again = Some(RENEW);
@@ -138,7 +138,7 @@ impl Controller for Nodes {
     }
 
     fn kinds(&self) -> Option<Vec<Gvr>> {
-        Some(vec![NODES.clone(), LEASES.clone(), PODS.clone()])
+        Some(vec![NODES, LEASES, PODS])
     }
 
     fn start(&self) -> Vec<Id> {

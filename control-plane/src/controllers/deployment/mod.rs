@@ -49,7 +49,7 @@ impl Controller for Deployments {
     }
 
     fn kinds(&self) -> Option<Vec<Gvr>> {
-        Some(vec![DEPLOYMENTS.clone(), REPLICA_SETS.clone(), PODS.clone()])
+        Some(vec![DEPLOYMENTS, REPLICA_SETS, PODS])
     }
 
     fn wake(&self, index: &Index, change: &Change, wake: &mut dyn FnMut(Id)) {

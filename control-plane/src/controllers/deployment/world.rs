@@ -72,7 +72,7 @@ impl World {
             Some(object) => drop(self.objects.insert(id.clone(), object.clone())),
             None => drop(self.objects.remove(id)),
         }
-        self.log.entry(id.kind.clone()).or_default().push((self.revision, id.clone(), object));
+        self.log.entry(id.kind).or_default().push((self.revision, id.clone(), object));
         self.revision
     }
 
@@ -163,7 +163,7 @@ impl World {
     /// The index sees one more write to some kind.
     pub(super) fn see(&mut self, choice: usize) -> bool {
         let mut kinds: Vec<Gvr> =
-            self.log.iter().filter(|(_, log)| !log.is_empty()).map(|(kind, _)| kind.clone()).collect();
+            self.log.iter().filter(|(_, log)| !log.is_empty()).map(|(kind, _)| *kind).collect();
         kinds.sort();
         let Some(kind) = kinds.get(choice % kinds.len().max(1)) else { return false };
         let (revision, id, object) = self.log.get_mut(kind).unwrap().remove(0);
@@ -232,9 +232,7 @@ impl World {
         };
         match done {
             // What is seen of a kind up to here has it.
-            Ok(kind) => {
-                seen.extend(self.log.get(&kind).and_then(|log| log.last()).map(|(n, ..)| (kind.clone(), *n)))
-            }
+            Ok(kind) => seen.extend(self.log.get(&kind).and_then(|log| log.last()).map(|(n, ..)| (kind, *n))),
             Err(refused) => outcome.failures.push(refused),
         }
     }

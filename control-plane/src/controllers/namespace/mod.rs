@@ -80,7 +80,7 @@ impl Controller for Namespaces {
                 metadata.remove("resourceVersion");
             }
             let finalize = Effect::Replace { id: key.clone(), subresource: "finalize", object: done };
-            let guards = left.kinds.iter().map(|kind| Guard::Empty(kind.gvr.clone(), key.name.clone()));
+            let guards = left.kinds.iter().map(|kind| Guard::Empty(kind.gvr, key.name.clone()));
             plan.one(Effect::If(guards.collect(), Box::new(finalize)));
             plan.again = Some(AGAIN);
             return plan;
@@ -127,7 +127,7 @@ impl Left {
                 }
             }
             if count > 0 {
-                left.content.insert(kind.gvr.clone(), (count, live));
+                left.content.insert(kind.gvr, (count, live));
             }
         }
         left
@@ -137,7 +137,7 @@ impl Left {
     fn clear(&self, namespace: &str) -> Vec<Step> {
         let mut effects = Vec::new();
         for kind in &self.kinds {
-            let all = Effect::DeleteAll { kind: kind.gvr.clone(), namespace: namespace.to_owned() };
+            let all = Effect::DeleteAll { kind: kind.gvr, namespace: namespace.to_owned() };
             let live = self.content.get(&kind.gvr).map_or(&[][..], |(_, live)| live);
             if kind.gvr == EVENTS {
                 effects.extend(self.content.is_empty().then_some(all));

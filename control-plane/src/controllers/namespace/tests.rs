@@ -88,7 +88,7 @@ fn an_empty_namespace_is_finalized_if_it_is_really_empty() {
     let plan = reconciled(&world(&json!([FINALIZER, "other"]), &[]));
     assert_eq!(cleared(&plan), ["events"]);
     let Some(Step::One(Effect::If(guards, effect))) = plan.steps.last() else { panic!("{:?}", plan.steps) };
-    assert!(guards.contains(&Guard::Empty(PODS.clone(), "n".to_owned())) && guards.len() > 20);
+    assert!(guards.contains(&Guard::Empty(PODS, "n".to_owned())) && guards.len() > 20);
     let Effect::Replace { subresource: "finalize", object, .. } = &**effect else { panic!("{effect:?}") };
     assert_eq!(object["spec"]["finalizers"], json!(["other"]));
     assert_eq!(object["metadata"].get("resourceVersion"), None);

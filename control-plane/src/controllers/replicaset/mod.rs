@@ -39,7 +39,7 @@ impl Controller for ReplicaSets {
     }
 
     fn kinds(&self) -> Option<Vec<Gvr>> {
-        Some(vec![REPLICA_SETS.clone(), PODS.clone()])
+        Some(vec![REPLICA_SETS, PODS])
     }
 
     fn wake(&self, index: &Index, change: &Change, wake: &mut dyn FnMut(Id)) {
@@ -187,7 +187,7 @@ fn manage(
     if pods.len() < asked {
         let missing = (asked - pods.len()).min(BURST);
         let create = Effect::Create {
-            kind: PODS.clone(),
+            kind: PODS,
             namespace: set.id.namespace.clone(),
             object: pod(set, &object["spec"]["template"]),
         };
