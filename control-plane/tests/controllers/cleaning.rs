@@ -4,8 +4,7 @@ use serde_json::json;
 
 use crate::world::{CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS, SERVICE_ACCOUNTS, World, deployment};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_the_background_the_owner_goes_first_and_everything_follows() {
+pub(crate) async fn background() {
     let world = World::start(1).await;
     world.create(&DEPLOYMENTS, &deployment("web", 3)).await;
     world.rolled_out("web").await;
@@ -16,8 +15,7 @@ async fn in_the_background_the_owner_goes_first_and_everything_follows() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_the_foreground_the_owner_goes_last() {
+pub(crate) async fn foreground() {
     let world = World::start(1).await;
     world.create(&DEPLOYMENTS, &deployment("web", 3)).await;
     world.rolled_out("web").await;
@@ -36,8 +34,7 @@ async fn in_the_foreground_the_owner_goes_last() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn orphans_stay_and_are_nobodys() {
+pub(crate) async fn orphans() {
     let world = World::start(1).await;
     world.create(&DEPLOYMENTS, &deployment("web", 2)).await;
     world.rolled_out("web").await;
@@ -58,8 +55,7 @@ async fn orphans_stay_and_are_nobodys() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_never_had_its_owner_goes() {
+pub(crate) async fn never_owned() {
     let world = World::start(0).await;
     let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "never", "uid": "no-such-uid"});
     world.create(&CONFIG_MAPS, &json!({"metadata": {"name": "lost", "ownerReferences": [owner]}})).await;
@@ -80,8 +76,7 @@ async fn what_never_had_its_owner_goes() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_namespace_has_its_account_and_the_certificates() {
+pub(crate) async fn accounts() {
     let world = World::start(0).await;
     world
         .until("they are there", async || {

@@ -1,6 +1,47 @@
-//! The controllers on a server of their own, with nodes that are simulated.
+//! The controllers and the scheduler on a server of their own, with nodes that are simulated.
 
 mod cleaning;
+mod kubectl;
 mod rollout;
 mod scheduling;
 mod world;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = vec![
+        trial("deployment_scales_rolls_and_goes_back", rollout::scales_rolls_and_goes_back),
+        trial("no_pod_is_made_twice", rollout::no_pod_is_made_twice),
+        trial("paused_deployment_waits", rollout::paused_waits),
+        trial("free_pod_that_is_selected_counts", rollout::free_pod_counts),
+        trial("background_owner_goes_first", cleaning::background),
+        trial("foreground_owner_goes_last", cleaning::foreground),
+        trial("orphans_stay", cleaning::orphans),
+        trial("what_never_had_its_owner_goes", cleaning::never_owned),
+        trial("every_namespace_has_its_account_and_certificates", cleaning::accounts),
+        trial("unschedulable_pod_is_told_why", scheduling::told_why),
+    ];
+    let found = kubectl::found();
+    if found.is_empty() {
+        let skip = || Ok(Completion::ignored_with("no kubectl on this machine"));
+        trials.push(Trial::ignorable_test("kubectl_rolls_out", skip));
+    }
+    for path in found {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        trials.push(trial(&format!("{name}_rolls_out"), move || kubectl::rolls_out(path)));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A test with an executor of its own. It fails by panicking.
+fn trial<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -> F + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(test());
+        Ok(())
+    })
+}

@@ -9,8 +9,7 @@ fn revision(object: &Value) -> i64 {
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deployment_becomes_available_scales_rolls_and_goes_back() {
+pub(crate) async fn scales_rolls_and_goes_back() {
     let world = World::start(1).await;
     world.create(&DEPLOYMENTS, &deployment("web", 3)).await;
     world.rolled_out("web").await;
@@ -44,8 +43,7 @@ async fn a_deployment_becomes_available_scales_rolls_and_goes_back() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_pod_is_made_twice() {
+pub(crate) async fn no_pod_is_made_twice() {
     let world = World::start(1).await;
     world.create(&DEPLOYMENTS, &deployment("web", 120)).await;
     world.rolled_out("web").await;
@@ -59,8 +57,7 @@ async fn no_pod_is_made_twice() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_paused_deployment_waits_until_it_is_resumed() {
+pub(crate) async fn paused_waits() {
     let world = World::start(1).await;
     world.create(&DEPLOYMENTS, &deployment("web", 2)).await;
     world.rolled_out("web").await;
@@ -82,8 +79,7 @@ async fn a_paused_deployment_waits_until_it_is_resumed() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_free_pod_that_is_selected_counts() {
+pub(crate) async fn free_pod_counts() {
     let world = World::start(1).await;
     // Dear, so that it stays also where the set was seen before it.
     let annotations = json!({"controller.kubernetes.io/pod-deletion-cost": "9"});

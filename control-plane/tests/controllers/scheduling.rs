@@ -9,8 +9,7 @@ fn pod(name: &str, cpu: &str) -> Value {
         {"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}}]}})
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pod_that_no_node_takes_is_told_why() {
+pub(crate) async fn told_why() {
     let world = World::start(3).await;
     world.create(&PODS, &pod("large", "100")).await;
     let why = "0/3 nodes are available: 3 Insufficient cpu.";
