@@ -48,7 +48,7 @@ impl Memory {
         if self.heard.len() >= REMEMBERED {
             self.heard.clear();
         }
-        let object = format!("{source} {}", telling.about);
+        let object = format!("{source} {} {}", telling.about["uid"], telling.about["name"]);
         let (left, since) = self.heard.entry(object).or_insert((BURST, now));
         let periods = now.duration_since(*since).as_secs() / REFILL.as_secs();
         if let Some(more) = u32::try_from(periods).ok().filter(|more| *more > 0) {
@@ -202,7 +202,9 @@ mod tests {
     fn who_tells_too_much_of_an_object_is_heard_now_and_then() {
         let (mut memory, now) = (Memory::default(), Instant::now());
         for n in 0..BURST {
-            assert_eq!(memory.judge("s", &telling(&n.to_string()), now), Verdict::New);
+            let mut telling = telling(&n.to_string());
+            telling.about["resourceVersion"] = n.into();
+            assert_eq!(memory.judge("s", &telling, now), Verdict::New);
         }
         assert_eq!(memory.judge("s", &telling("more"), now), Verdict::Dropped);
         assert_eq!(memory.judge("s", &telling("more"), now + REFILL), Verdict::New);

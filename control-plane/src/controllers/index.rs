@@ -30,7 +30,7 @@ impl Change {
 pub struct Index {
     kinds: HashMap<Gvr, Objects>,
     uids: HashMap<String, Id>,
-    owned: HashMap<String, BTreeSet<Id>>,
+    owned: HashMap<String, BTreeMap<Id, Arc<Item>>>,
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +80,7 @@ impl Index {
 
     /// The objects that name an owner.
     pub fn owned(&self, uid: &str) -> impl Iterator<Item = &Arc<Item>> {
-        self.owned.get(uid).into_iter().flatten().filter_map(|id| self.at(id))
+        self.owned.get(uid).into_iter().flat_map(BTreeMap::values)
     }
 
     /// The objects of a kind that an owner manages.
@@ -118,7 +118,7 @@ impl Index {
         let id = &item.id;
         self.uids.insert(item.uid.clone(), id.clone());
         for owner in &item.owners {
-            self.owned.entry(owner.uid.clone()).or_default().insert(id.clone());
+            self.owned.entry(owner.uid.clone()).or_default().insert(id.clone(), item.clone());
         }
         let objects = self.kinds.entry(id.kind).or_default();
         objects.newest = objects.newest.max(item.revision);

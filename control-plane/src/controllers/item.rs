@@ -1,7 +1,9 @@
 //! An object as controllers see it: its metadata read, the rest as the watch cache keeps it until somebody asks.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
+use api_objects::selector::LabelSelector;
 use api_objects::time;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -70,6 +72,8 @@ pub struct Item {
     pub deleting: bool,
     /// What is asked of pods most.
     pub pod: Option<PodFacts>,
+    /// What its spec selects, once somebody asked.
+    selector: OnceLock<Option<LabelSelector>>,
     json: Bytes,
 }
 
@@ -89,6 +93,7 @@ impl Item {
             created: time(read.creation_timestamp),
             deleting: read.deletion_timestamp.is_some(),
             pod: if *kind == PODS { Some(PodFacts::read(&json)?) } else { None },
+            selector: OnceLock::new(),
             json,
         })
     }
@@ -101,6 +106,17 @@ impl Item {
     /// The whole object, without `apiVersion` and `kind`.
     pub fn value(&self) -> Value {
         serde_json::from_slice(&self.json).unwrap_or_default()
+    }
+
+    /// What its spec selects; none where that would be everything, or cannot be told.
+    pub fn selector(&self) -> Option<&LabelSelector> {
+        let read = || LabelSelector::from_object(&self.value()["spec"]["selector"]).ok();
+        self.selector.get_or_init(|| read().filter(|selector| !selector.is_empty())).as_ref()
+    }
+
+    /// Whether its spec selects an object.
+    pub fn selects(&self, other: &Self) -> bool {
+        self.selector().is_some_and(|selector| selector.matches(|name| other.label(name)))
     }
 
     /// Who manages it.

@@ -6,12 +6,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::affinity::Labels;
-use super::pod::Pod;
+use super::pod::{Pod, UNSAID};
 use super::resources::Resources;
 use super::taints::{Taint, tolerates};
-
-/// What a container is taken to need of cpu and memory that says nothing, so that pods that say nothing are spread too.
-const UNSAID: [(&str, i64); 2] = [("cpu", 100), ("memory", 200 << 20)];
 
 /// What a node says of itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -61,7 +58,7 @@ impl Node {
     pub fn put(&mut self, pod: Arc<Pod>) {
         self.take(&pod.uid);
         self.used.add(&pod.requests);
-        self.weight.add(&weight(&pod));
+        self.weight.add(&pod.weight);
         *self.kin.entry(pod.kin.clone()).or_default() += 1;
         self.pods.insert(pod.uid.clone(), pod);
     }
@@ -70,7 +67,7 @@ impl Node {
     pub fn take(&mut self, uid: &str) {
         let Some(pod) = self.pods.remove(uid) else { return };
         self.used.take(&pod.requests);
-        self.weight.take(&weight(&pod));
+        self.weight.take(&pod.weight);
         if let Some(count) = self.kin.get_mut(&pod.kin) {
             *count -= 1;
             if *count == 0 {
@@ -118,10 +115,9 @@ impl Node {
 
     /// From 0 to 100: how much of cpu and memory would be left.
     pub fn room(&self, facts: &Facts, pod: &Pod) -> i64 {
-        let asked = weight(pod);
         let share = |name: &str| {
             let all = facts.allocatable.get(name);
-            let left = all - self.weight.get(name) - asked.get(name);
+            let left = all - self.weight.get(name) - pod.weight.get(name);
             if all <= 0 || left <= 0 { 0 } else { left * 100 / all }
         };
         UNSAID.iter().map(|(name, _)| share(name)).sum::<i64>() / 2
@@ -131,14 +127,4 @@ impl Node {
     pub fn kin(&self, pod: &Pod) -> i64 {
         if pod.kin.is_empty() { 0 } else { self.kin.get(&pod.kin).copied().unwrap_or(0) }
     }
-}
-
-fn weight(pod: &Pod) -> Resources {
-    let mut weight = pod.requests.clone();
-    for (name, amount) in UNSAID {
-        if weight.get(name) == 0 {
-            weight.set(name, amount);
-        }
-    }
-    weight
 }

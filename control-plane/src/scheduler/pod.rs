@@ -11,6 +11,9 @@ use super::taints::Toleration;
 /// The scheduler that pods have that name none.
 pub const NAME: &str = "default-scheduler";
 
+/// What a pod is taken to need of cpu and memory that says nothing, so that pods that say nothing are spread too.
+pub(super) const UNSAID: [(&str, i64); 2] = [("cpu", 100), ("memory", 200 << 20)];
+
 /// A port on the node that a pod takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostPort {
@@ -56,6 +59,8 @@ pub struct Pod {
     pub priority: i64,
     /// What it needs.
     pub requests: Resources,
+    /// The same, with what is taken for what it does not say.
+    pub weight: Resources,
     /// The ports that it takes.
     pub ports: Vec<HostPort>,
     /// The nodes that it wants.
@@ -90,6 +95,7 @@ impl Pod {
             deleting: !metadata["deletionTimestamp"].is_null(),
             ours: scheduler == NAME && list(&spec["schedulingGates"]).is_empty(),
             priority: spec["priority"].as_i64().unwrap_or(0),
+            weight: requests(spec).or_else(&UNSAID),
             requests: requests(spec),
             ports: ports(spec),
             affinity: Affinity::of(spec),

@@ -43,6 +43,8 @@ pub struct Queue {
     pods: HashMap<String, Waiting>,
     active: BTreeMap<Rank, String>,
     backoff: BTreeSet<(Instant, String)>,
+    /// Those that are unschedulable, by when they were tried.
+    stuck: BTreeSet<(Instant, String)>,
     /// Numbers pods as they become active.
     count: u64,
     /// Counts changes after which a pod may fit that did not: who is taken meanwhile is tried again.
@@ -92,6 +94,7 @@ impl Queue {
         let changed = self.seen.remove(uid) != Some(self.changes);
         let Some(waiting) = self.pods.get_mut(uid) else { return };
         waiting.place = Place::Unschedulable(now, now + backoff(waiting.tries));
+        self.stuck.insert((now, uid.to_owned()));
         if changed {
             self.wake(uid);
         }
@@ -106,20 +109,18 @@ impl Queue {
     /// Something changed after which pods may fit that did not.
     pub fn changed(&mut self) {
         self.changes += 1;
-        let stuck = self.pods.iter().filter(|(_, waiting)| matches!(waiting.place, Place::Unschedulable(..)));
-        let stuck: Vec<String> = stuck.map(|(uid, _)| uid.clone()).collect();
-        stuck.iter().for_each(|uid| self.wake(uid));
+        let stuck = self.stuck.clone();
+        stuck.iter().for_each(|(_, uid)| self.wake(uid));
     }
 
     /// Tries those again that wait too long. When the next one is due is returned, or when a pod's backoff is over.
     pub fn due(&mut self, now: Instant) -> Option<Instant> {
-        let stale = self.pods.iter().filter_map(|(uid, waiting)| match waiting.place {
-            Place::Unschedulable(since, _) => Some((since + STALE, uid.clone())),
-            _ => None,
-        });
-        let (stale, later): (Vec<_>, Vec<_>) = stale.partition(|(at, _)| *at <= now);
-        stale.iter().for_each(|(_, uid)| self.wake(uid));
-        let later = later.into_iter().map(|(at, _)| at).min();
+        while let Some((since, uid)) = self.stuck.first().cloned().filter(|(since, _)| *since + STALE <= now)
+        {
+            self.stuck.remove(&(since, uid.clone()));
+            self.wake(&uid);
+        }
+        let later = self.stuck.first().map(|(since, _)| *since + STALE);
         let backoff = self.backoff.first().map(|(until, _)| *until);
         later.into_iter().chain(backoff).min()
     }
@@ -127,8 +128,9 @@ impl Queue {
     /// From unschedulable to backoff.
     fn wake(&mut self, uid: &str) {
         if let Some(waiting) = self.pods.get_mut(uid)
-            && let Place::Unschedulable(_, until) = waiting.place
+            && let Place::Unschedulable(since, until) = waiting.place
         {
+            self.stuck.remove(&(since, uid.to_owned()));
             waiting.place = Place::Backoff(until);
             self.backoff.insert((until, uid.to_owned()));
         }
@@ -148,6 +150,9 @@ impl Queue {
             Some(Place::Active(rank)) => drop(self.active.remove(rank)),
             Some(Place::Backoff(until)) => {
                 self.backoff.remove(&(*until, uid.to_owned()));
+            }
+            Some(Place::Unschedulable(since, _)) => {
+                self.stuck.remove(&(*since, uid.to_owned()));
             }
             _ => {}
         }

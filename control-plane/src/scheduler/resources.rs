@@ -45,9 +45,15 @@ impl Resources {
         }
     }
 
-    /// So much of one.
-    pub fn set(&mut self, name: &str, amount: i64) {
-        self.0.insert(name.to_owned(), amount);
+    /// With these amounts of what there is nothing of.
+    pub fn or_else(mut self, amounts: &[(&str, i64)]) -> Self {
+        for (name, amount) in amounts {
+            let own = self.0.entry((*name).to_owned()).or_default();
+            if *own == 0 {
+                *own = *amount;
+            }
+        }
+        self
     }
 
     /// Of each the larger amount.

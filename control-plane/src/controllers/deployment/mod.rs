@@ -25,7 +25,6 @@ mod world;
 
 use std::sync::Arc;
 
-use api_objects::selector::LabelSelector;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -73,12 +72,11 @@ impl Controller for Deployments {
 
     fn reconcile(&self, index: &Index, key: &Id, now: Timestamp) -> Plan {
         let Some(item) = index.at(key) else { return Plan::default() };
+        if item.selector().is_none() {
+            return Plan::default();
+        }
         let object = item.value();
-        let selector = match LabelSelector::from_object(&object["spec"]["selector"]) {
-            Ok(selector) if !selector.is_empty() => selector,
-            _ => return Plan::default(),
-        };
-        let claims = claims(index, item, &selector);
+        let claims = claims(index, item);
         if !claims.is_empty() {
             return Plan { steps: vec![Step::Together(claims)], ..Plan::default() };
         }
@@ -109,23 +107,18 @@ fn wake_for_set(index: &Index, change: &Change, wake: &mut dyn FnMut(Id)) {
         return;
     }
     for deployment in index.in_namespace(&DEPLOYMENTS, &set.id.namespace) {
-        let selector = LabelSelector::from_object(&deployment.value()["spec"]["selector"]);
-        if selector.is_ok_and(|selector| selects(&selector, set)) {
+        if deployment.selects(set) {
             wake(deployment.id.clone());
         }
     }
 }
 
-fn selects(selector: &LabelSelector, set: &Item) -> bool {
-    !selector.is_empty() && selector.matches(|name| set.label(name))
-}
-
 /// Takes the sets that are free and selected, and lets go of those that are not selected.
-fn claims(index: &Index, deployment: &Item, selector: &LabelSelector) -> Vec<Effect> {
+fn claims(index: &Index, deployment: &Item) -> Vec<Effect> {
     if deployment.deleting {
         return Vec::new();
     }
-    let foreign = index.managed(&REPLICA_SETS, &deployment.uid).filter(|set| !selects(selector, set));
+    let foreign = index.managed(&REPLICA_SETS, &deployment.uid).filter(|set| !deployment.selects(set));
     let release = foreign.map(|set| {
         let owners = json!([{"$patch": "delete", "uid": deployment.uid}]);
         Effect::Patch {
@@ -136,7 +129,7 @@ fn claims(index: &Index, deployment: &Item, selector: &LabelSelector) -> Vec<Eff
         }
     });
     let free = index.unmanaged(&REPLICA_SETS, &deployment.id.namespace);
-    let free = free.filter(|set| !set.deleting && selects(selector, set));
+    let free = free.filter(|set| !set.deleting && deployment.selects(set));
     let adopt = free.map(|set| {
         let patch = json!({"metadata": {"uid": set.uid, "ownerReferences": [owner(deployment)]}});
         let patch = Effect::Patch { id: set.id.clone(), subresource: "", how: PatchType::Strategic, patch };

@@ -15,7 +15,6 @@ mod tests;
 
 use std::sync::Arc;
 
-use api_objects::selector::LabelSelector;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -53,13 +52,11 @@ impl Controller for ReplicaSets {
 
     fn reconcile(&self, index: &Index, key: &Id, now: Timestamp) -> Plan {
         let Some(set) = index.at(key) else { return Plan::default() };
+        if set.selector().is_none() {
+            return Plan::default();
+        }
         let object = set.value();
-        let selector = match LabelSelector::from_object(&object["spec"]["selector"]) {
-            Ok(selector) if !selector.is_empty() => selector,
-            // It would select everything, or nothing that can be told.
-            _ => return Plan::default(),
-        };
-        let ours = Ours::of(index, set, &selector);
+        let ours = Ours::of(index, set);
         let claims = claims(set, &ours);
         if !claims.is_empty() {
             // What is ours is known when the index has seen these.
@@ -102,15 +99,10 @@ fn wake_for_pod(index: &Index, change: &Change, wake: &mut dyn FnMut(Id)) {
         return;
     }
     for set in index.in_namespace(&REPLICA_SETS, &pod.id.namespace) {
-        let selector = LabelSelector::from_object(&set.value()["spec"]["selector"]);
-        if selector.is_ok_and(|selector| selects(&selector, pod)) {
+        if set.selects(pod) {
             wake(set.id.clone());
         }
     }
-}
-
-fn selects(selector: &LabelSelector, pod: &Item) -> bool {
-    !selector.is_empty() && selector.matches(|name| pod.label(name))
 }
 
 /// The pods that a set has to do with.
@@ -126,11 +118,11 @@ struct Ours {
 }
 
 impl Ours {
-    fn of(index: &Index, set: &Item, selector: &LabelSelector) -> Self {
+    fn of(index: &Index, set: &Item) -> Self {
         let counts =
             |pod: &&Arc<Item>| !pod.deleting && !pod.pod.as_ref().is_some_and(|facts| facts.is_over());
         let (pods, foreign) =
-            index.managed(&PODS, &set.uid).filter(counts).cloned().partition(|pod| selects(selector, pod));
+            index.managed(&PODS, &set.uid).filter(counts).cloned().partition(|pod| set.selects(pod));
         let going = index.managed(&PODS, &set.uid).filter(|pod| pod.deleting && !counts(pod));
         let over = |pod: &&Arc<Item>| !pod.pod.as_ref().is_some_and(|facts| facts.is_over());
         let free = index.unmanaged(&PODS, &set.id.namespace).filter(counts);
@@ -138,7 +130,7 @@ impl Ours {
             pods,
             foreign,
             going: going.filter(over).count(),
-            free: free.filter(|pod| selects(selector, pod)).cloned().collect(),
+            free: free.filter(|pod| set.selects(pod)).cloned().collect(),
         }
     }
 }
