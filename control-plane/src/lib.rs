@@ -4,6 +4,7 @@
 pub mod apiserver;
 pub mod client;
 pub mod controllers;
+pub mod run;
 pub mod scheduler;
 pub mod simulate;
 pub mod storage;

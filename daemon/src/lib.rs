@@ -1,6 +1,7 @@
 //! Plumbing that the daemons share. Knows no Kubernetes.
 #![forbid(unsafe_code)]
 
+mod address;
 mod admin;
 mod backoff;
 mod config;
@@ -12,6 +13,7 @@ mod paths;
 mod readiness;
 mod shutdown;
 
+pub use address::own_addresses;
 pub use admin::{Admin, AdminError};
 pub use backoff::Backoff;
 pub use config::{ConfigError, load_toml};

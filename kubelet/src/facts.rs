@@ -1,7 +1,6 @@
 //! What the machine is: gathered once at the start, so that translating pods stays pure.
 
 use std::fs;
-use std::net::{IpAddr, UdpSocket};
 
 use api_cri::v1::{CgroupDriver as CriDriver, RuntimeConfigRequest, StatusRequest};
 
@@ -19,7 +18,7 @@ pub(crate) async fn gather(config: &Config, client: &Client) -> Node {
         tracing::warn!(path = %config.resolv_conf.display(), %error, "pods get no DNS servers of the node");
         String::new()
     });
-    let ips = if config.node_ips.is_empty() { own_addresses() } else { config.node_ips.clone() };
+    let ips = if config.node_ips.is_empty() { daemon::own_addresses() } else { config.node_ips.clone() };
     Node {
         name: config.node_name.to_lowercase(),
         ips,
@@ -59,19 +58,6 @@ async fn recursive_read_only(client: &Client) -> bool {
     let handlers = answer.map(|answer| answer.into_inner().runtime_handlers).unwrap_or_default();
     let default = handlers.into_iter().find(|handler| handler.name.is_empty());
     default.and_then(|handler| handler.features).is_some_and(|features| features.recursive_read_only_mounts)
-}
-
-/// The address from which the default route would be used; a connected UDP socket sends nothing (udp(7)).
-fn own_addresses() -> Vec<IpAddr> {
-    let towards = |local: &str, remote: &str| -> Option<IpAddr> {
-        let socket = UdpSocket::bind(local).ok()?;
-        socket.connect(remote).ok()?;
-        Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
-    };
-    // Addresses of the documentation ranges: never reached, but routed.
-    let found = [towards("0.0.0.0:0", "192.0.2.1:9"), towards("[::]:0", "[2001:db8::1]:9")];
-    let found: Vec<IpAddr> = found.into_iter().flatten().collect();
-    if found.is_empty() { vec![IpAddr::from([127, 0, 0, 1])] } else { found }
 }
 
 /// A line of /proc/meminfo, in bytes (proc_meminfo(5)).

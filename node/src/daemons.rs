@@ -1,5 +1,6 @@
 //! The long-running commands: flags to configuration, then one component's `run`.
 
+pub(crate) mod control_plane;
 pub(crate) mod cri;
 pub(crate) mod kubelet;
 pub(crate) mod up;

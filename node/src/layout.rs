@@ -131,6 +131,16 @@ impl Layout {
         self.run.join("cri-admin.sock")
     }
 
+    /// The socket at which root is the API's superuser.
+    pub(crate) fn api_socket(&self) -> PathBuf {
+        self.run.join("api.sock")
+    }
+
+    /// The control plane's admin endpoint.
+    pub(crate) fn control_plane_admin_socket(&self) -> PathBuf {
+        self.run.join("control-plane-admin.sock")
+    }
+
     /// The kubelet's socket.
     pub(crate) fn kubelet_socket(&self) -> PathBuf {
         self.run.join("kubelet.sock")

@@ -73,6 +73,8 @@ enum Command {
     Kubelet(daemons::kubelet::Command),
     /// Runs the CRI daemon and the kubelet in one process: a folder of manifests on one machine
     Up(Box<daemons::up::Flags>),
+    /// Runs the control plane: the Kubernetes API above a store of its own, or above etcd
+    ControlPlane(Box<daemons::control_plane::Command>),
     /// Unpacks one image layer from standard input; started by the CRI daemon
     #[command(hide = true)]
     Unpack {
@@ -112,6 +114,7 @@ impl Command {
             Self::Cri(_) => "cri",
             Self::Kubelet(_) => "kubelet",
             Self::Up(_) => "up",
+            Self::ControlPlane(_) => "control-plane",
             Self::Doctor(_) => "doctor",
             Self::Completion(_) => "completion",
             _ => return Ok(()),
@@ -189,6 +192,7 @@ fn main() -> ExitCode {
         Command::Cri(flags) => daemons::cri::run(&line.global, &flags),
         Command::Kubelet(flags) => daemons::kubelet::run(&line.global, &flags),
         Command::Up(flags) => daemons::up::run(&line.global, &flags),
+        Command::ControlPlane(flags) => daemons::control_plane::run(&line.global, &flags),
         // Here the process still has one thread, as its namespaces need.
         Command::Unpack { folder } => Ok(cri_shim::unpack_main(&folder)),
         Command::Ps(flags) => cli::ps::run(&line.global, &flags),

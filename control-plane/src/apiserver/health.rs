@@ -18,6 +18,9 @@ pub(super) async fn answer(server: &Server, endpoint: &str, only: Option<&str>, 
         let closing = server.closing.is_cancelled();
         checks.push(("shutdown", closing.then(|| "the server is closing".to_owned())));
         checks.push(("watch-cache", (!fed).then(|| "it does not follow the store yet".to_owned())));
+        let prepared = server.was_prepared();
+        checks
+            .push(("bootstrap", (!prepared).then(|| "what every cluster has is not written yet".to_owned())));
     }
     if let Some(only) = only {
         checks.retain(|(name, _)| *name == only);

@@ -9,34 +9,32 @@
 mod tests;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderValue, IF_NONE_MATCH, VARY, WARNING,
-};
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, HeaderValue, VARY, WARNING};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use jiff::Timestamp;
-use ring::digest::{SHA256, digest};
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, Asked, Peer, Security};
 use super::auth::User;
 use super::cache::Caches;
 use super::http::answer::{Answer, Body};
-use super::http::negotiate::{self, Discovery};
+use super::http::negotiate;
 use super::http::path::{RequestInfo, Target};
 use super::http::query::Query;
 use super::http::request::{self, Context};
 use super::kinds::{Registry, Resource, RowError, Subresource};
 use super::metrics::Metrics;
+use super::openapi::OpenApi;
 use super::status::Status;
-use super::{discovery, health, read, write};
+use super::{plain, read, write};
 use crate::storage::{Store, StoreError};
 
 /// An answer at least so long is compressed for those who take it.
@@ -59,6 +57,10 @@ pub struct Server {
     pub metrics: Metrics,
     /// `HOST:PORT` where clients reach the server.
     pub address: String,
+    /// Made when somebody asks.
+    pub(super) openapi: OnceLock<OpenApi>,
+    /// What every cluster has was written.
+    prepared: AtomicBool,
     /// Cancelled when the server is to end: watches end, connections take no further requests.
     pub closing: CancellationToken,
 }
@@ -93,7 +95,9 @@ impl Server {
         let (kinds, caches) = (Registry::builtin()?, Caches::new(store));
         let access = Access::new(&kinds, security)?;
         let closing = CancellationToken::new();
-        Ok(Arc::new(Self { kinds, caches, access, metrics: Metrics::default(), address, closing }))
+        let (metrics, prepared) = (Metrics::default(), AtomicBool::new(false));
+        let openapi = OnceLock::new();
+        Ok(Arc::new(Self { kinds, caches, access, metrics, address, openapi, prepared, closing }))
     }
 
     /// Keeps caches and rules up with the store, until the server closes.
@@ -106,6 +110,16 @@ impl Server {
             fed = self.caches.clone().feed() => fed,
             () = rules => Ok(()),
         }
+    }
+
+    /// Whether what every cluster has was written.
+    pub(super) fn was_prepared(&self) -> bool {
+        self.prepared.load(Ordering::Acquire)
+    }
+
+    /// Says that what every cluster has was written.
+    pub fn set_prepared(&self) {
+        self.prepared.store(true, Ordering::Release);
     }
 
     /// The time.
@@ -143,12 +157,16 @@ impl Server {
             answer.headers.push((WARNING, HeaderValue::from_static(ENDPOINTS)));
         }
         let encodings = request::text(&parts.headers, &ACCEPT_ENCODING);
-        if answer.body.length().is_some_and(|length| length >= COMPRESS) && negotiate::gzip(encodings) {
+        let has = |answer: &Answer, name| answer.headers.iter().any(|(own, _)| own == name);
+        let long = answer.body.length().is_some_and(|length| length >= COMPRESS);
+        if long && !has(&answer, CONTENT_ENCODING) && negotiate::gzip(encodings) {
             answer.body = answer.body.gzip();
             answer.headers.push((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
             answer.headers.push((VARY, HeaderValue::from_static("Accept-Encoding")));
         }
-        answer.headers.push((CACHE_CONTROL, HeaderValue::from_static("no-cache, private")));
+        if !has(&answer, CACHE_CONTROL) {
+            answer.headers.push((CACHE_CONTROL, HeaderValue::from_static("no-cache, private")));
+        }
         let resource = self.known(&info);
         self.metrics.answered(info.verb, &resource, answer.code.as_u16(), began.elapsed());
         answer.into_response()
@@ -179,13 +197,13 @@ impl Server {
         let asked = Asked::new(info, &query);
         let user = self.access.admit(&self.caches, peer, &parts.headers, &asked).await?;
         let Some(target) = info.target.clone() else {
-            return self.plain(parts, info, &query).await;
+            return plain::answer(self, parts, info, &query).await;
         };
         let Some(resource) = self.find(&target) else {
             let table = self.kinds.table();
             let version = table.groups().iter().find(|g| g.name == target.group);
             let served = version.is_some_and(|group| group.versions.contains(&target.version));
-            return if served { Err(Status::no_resource()) } else { Ok(nothing_there()) };
+            return if served { Err(Status::no_resource()) } else { Ok(plain::nothing_there()) };
         };
         let subresource = place(&resource, &target, info)?;
         let accept = request::accept(&parts.headers);
@@ -229,49 +247,6 @@ impl Server {
                 write::delete_collection(self, &context, &resource, request::read(body).await?).await
             }
             _ => Err(not_yet(&context)),
-        }
-    }
-
-    /// Paths that name no object.
-    async fn plain(&self, parts: &Parts, info: &RequestInfo, query: &Query) -> Result<Answer, Status> {
-        if !matches!(parts.method, Method::GET | Method::HEAD) {
-            return Err(Status::no_method());
-        }
-        let segments: Vec<&str> = info.path.trim_matches('/').split('/').collect();
-        let table = self.kinds.table();
-        let document = match segments.as_slice() {
-            [core @ ("api" | "apis")] => {
-                let accept = request::accept(&parts.headers);
-                let (_, document) = negotiate::discovery(accept)
-                    .ok_or_else(|| Status::not_acceptable(negotiate::AVAILABLE))?;
-                let core = *core == "api";
-                let (value, version) = match document {
-                    Discovery::Aggregated(version) => {
-                        (discovery::aggregated(&table, core, version), Some(version))
-                    }
-                    Discovery::Plain if core => (discovery::versions(&table, &self.address), None),
-                    Discovery::Plain => (discovery::group_list(&table), None),
-                };
-                return Ok(known_by_tag(parts, &value, version));
-            }
-            ["api", version] => discovery::resources(&table, "", version),
-            ["apis", group] => discovery::group(&table, group),
-            ["apis", group, version] => discovery::resources(&table, group, version),
-            ["version"] => Some(version()),
-            ["metrics"] => return Ok(Answer::text(StatusCode::OK, self.metrics.text())),
-            [endpoint @ ("healthz" | "livez" | "readyz")] => {
-                return Ok(health::answer(self, endpoint, None, query).await);
-            }
-            [endpoint @ ("healthz" | "livez" | "readyz"), check] => {
-                return Ok(health::answer(self, endpoint, Some(check), query).await);
-            }
-            [""] => Some(json!({ "paths": paths(&table) })),
-            _ => None,
-        };
-        match document {
-            Some(document) => Ok(Answer::json(&document)),
-            None if matches!(segments.as_slice(), ["api", _]) => Err(Status::no_resource()),
-            None => Ok(nothing_there()),
         }
     }
 }
@@ -321,63 +296,4 @@ fn not_yet(context: &Context) -> Status {
     let what = what.trim_end_matches('/');
     let message = format!("{} of {what} is not implemented", context.info.verb);
     Status::new(StatusCode::NOT_IMPLEMENTED, "", message)
-}
-
-fn nothing_there() -> Answer {
-    Answer::text(StatusCode::NOT_FOUND, "404 page not found\n")
-}
-
-/// A discovery document, or only that it is still the one that the client has.
-fn known_by_tag(parts: &Parts, value: &Value, aggregated: Option<&str>) -> Answer {
-    let text = value.to_string();
-    let sum: String = digest(&SHA256, text.as_bytes()).as_ref().iter().map(|b| format!("{b:02X}")).collect();
-    let tag = format!("\"{sum}\"");
-    let mut answer = if request::text(&parts.headers, &IF_NONE_MATCH) == Some(tag.as_str()) {
-        Answer::text(StatusCode::NOT_MODIFIED, "")
-    } else {
-        Answer::json(value)
-    };
-    if let Some(version) = aggregated {
-        let typed = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
-        if let Ok(content_type) = HeaderValue::try_from(typed) {
-            answer = answer.typed(content_type);
-        }
-        if let Ok(tag) = HeaderValue::try_from(tag) {
-            answer.headers.push((ETAG, tag));
-        }
-    }
-    answer.headers.push((VARY, HeaderValue::from_static("Accept")));
-    answer
-}
-
-/// The version of the API that is served, in the form of other servers.
-fn version() -> Value {
-    json!({
-        "major": "1",
-        "minor": "36",
-        "emulationMajor": "1",
-        "emulationMinor": "36",
-        "minCompatibilityMajor": "1",
-        "minCompatibilityMinor": "35",
-        "gitVersion": concat!("v1.36.2+orlop-", env!("CARGO_PKG_VERSION")),
-        "gitCommit": "",
-        "gitTreeState": "",
-        "buildDate": "1970-01-01T00:00:00Z",
-        "goVersion": "",
-        "compiler": "rustc",
-        "platform": format!("linux/{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }),
-    })
-}
-
-fn paths(table: &super::kinds::Table) -> Vec<String> {
-    let mut paths: Vec<String> =
-        ["/api", "/apis", "/healthz", "/livez", "/metrics", "/readyz", "/version"].map(str::to_owned).into();
-    for group in table.groups() {
-        let base = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };
-        paths.extend(group.versions.iter().map(|version| format!("{base}/{version}")));
-        paths.push(base);
-    }
-    paths.sort();
-    paths.dedup();
-    paths
 }

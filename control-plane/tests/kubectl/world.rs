@@ -39,6 +39,7 @@ impl World {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).map_err(text)?;
         let address = listener.local_addr().map_err(text)?.to_string();
         let server = Server::new(store.clone(), address.clone()).map_err(|e| e.to_string())?;
+        server.set_prepared();
         runtime.spawn(server.clone().follow());
         runtime.spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {

@@ -4,11 +4,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
+use super::answer::Body;
 use crate::apiserver::access::Peer;
 use crate::apiserver::server::Server;
 
@@ -22,11 +26,24 @@ pub async fn connection<I>(server: Arc<Server>, peer: Peer, io: I)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let closing = server.closing.clone();
-    let peer = Arc::new(peer);
-    let service = service_fn(move |request| {
+    let (closing, peer) = (server.closing.clone(), Arc::new(peer));
+    let answer = move |request| {
         let (server, peer) = (server.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(server.answer(&peer, request).await) }
+        async move { server.answer(&peer, request).await }
+    };
+    answering(closing, answer, io).await;
+}
+
+/// Serves one connection with the answers of `answer`.
+pub async fn answering<I, A, F>(closing: CancellationToken, answer: A, io: I)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let answered = answer(request);
+        async move { Ok::<_, Infallible>(answered.await) }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);

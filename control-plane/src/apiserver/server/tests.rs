@@ -2,6 +2,8 @@ use std::io::Read as _;
 
 use http_body_util::{BodyExt as _, Full};
 
+use serde_json::{Value, json};
+
 use super::*;
 use crate::storage::{Change, Embedded, Expect};
 
@@ -183,11 +185,15 @@ async fn discovery_is_not_sent_again_to_those_who_have_it() {
 async fn health_and_metrics() {
     let world = World::new();
     world.get("/api/v1/pods").await;
+    let waiting = world.get("/readyz").await;
+    let told = b"[-]bootstrap failed: what every cluster has is not written yet\nreadyz check failed\n";
+    assert!(waiting.code == 500 && waiting.body.ends_with(told));
+    world.server.set_prepared();
     assert_eq!(&world.get("/healthz").await.body[..], b"ok");
     let verbose = world.get("/readyz?verbose").await;
     assert_eq!(
         &verbose.body[..],
-        b"[+]ping ok\n[+]store ok\n[+]shutdown ok\n[+]watch-cache ok\nreadyz check passed\n"
+        b"[+]ping ok\n[+]store ok\n[+]shutdown ok\n[+]watch-cache ok\n[+]bootstrap ok\nreadyz check passed\n"
     );
     assert_eq!(&world.get("/readyz/store").await.body[..], b"ok");
     assert_eq!(world.get("/readyz/zz").await.code, 404);

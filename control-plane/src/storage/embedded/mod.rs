@@ -14,6 +14,8 @@ mod tail;
 mod watch;
 mod writer;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -61,7 +63,13 @@ impl Embedded {
     pub fn open(path: &Path, options: &EmbeddedOptions) -> Result<Self, StoreError> {
         let name = path.display().to_string();
         let path = path.to_owned();
-        Self::start(name, options, Box::new(move |builder| builder.create(&path)))
+        let open = move |builder: &redb::Builder| {
+            // It holds Secrets.
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            builder.create_file(file)
+        };
+        Self::start(name, options, Box::new(open))
     }
 
     /// A store that is gone with the process.
