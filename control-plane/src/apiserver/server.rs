@@ -219,17 +219,26 @@ impl Server {
         };
         if let Some(subresource) = subresource {
             return match (subresource.name.as_str(), info.verb) {
-                ("status" | "ephemeralcontainers" | "resize", "get") => {
+                ("status" | "approval" | "ephemeralcontainers" | "resize", "get") => {
                     read::get(self, &context, &resource).await
                 }
                 ("scale", "get") => read::scale(self, &context, &resource).await,
                 ("token", "create") => {
                     write::create_token(self, &context, &resource, request::read(body).await?).await
                 }
-                ("status", "update") => {
+                ("binding", "create") => {
+                    write::bind(self, &context, &resource, request::read(body).await?).await
+                }
+                ("eviction", "create") => {
+                    write::evict(self, &context, &resource, request::read(body).await?).await
+                }
+                ("scale", "update" | "patch") => {
+                    write::scale(self, &context, &resource, request::read(body).await?).await
+                }
+                ("status" | "finalize" | "approval" | "ephemeralcontainers" | "resize", "update") => {
                     write::update(self, &context, &resource, request::read(body).await?).await
                 }
-                ("status", "patch") => {
+                ("status" | "approval" | "ephemeralcontainers" | "resize", "patch") => {
                     write::patch(self, &context, &resource, request::read(body).await?).await
                 }
                 _ => Err(not_yet(&context)),

@@ -28,8 +28,8 @@ use crate::apiserver::auth::{Authenticator, ca, kubeconfig};
 use crate::apiserver::bootstrap::{self, BootstrapError};
 use crate::apiserver::kinds::RowError;
 use crate::apiserver::server::Server;
-use crate::{controllers, scheduler, simulate};
 use crate::storage::{Embedded, Etcd, Store, StoreError, keep_compacted};
+use crate::{controllers, scheduler, simulate};
 pub use config::{Backend, Config, InvalidRange, Names, Parts, PortRange, Range};
 
 /// How long requests that run are waited for at the end.
@@ -134,7 +134,7 @@ async fn serve(
     shutdown: &CancellationToken,
 ) -> Result<(), RunError> {
     let mut connections = JoinSet::new();
-    let mut background = JoinSet::new();
+    let mut background = Background::new();
     let following = server.clone().follow();
     background.spawn(async move { ("following the store", following.await.map_err(|e| e.to_string())) });
     let compaction = keep_compacted(server.caches.store().clone(), config.retention, shutdown.clone());
@@ -151,29 +151,16 @@ async fn serve(
             Ok(())
         })
     });
-    let root_ca = server.access.security().map(|security| security.authority.certificate.clone());
-    if config.parts.controllers {
-        let settings = controllers::Settings { root_ca };
-        let standard = controllers::standard(server, &settings);
-        let running = controllers::run(server.clone(), standard, shutdown.clone());
-        background.spawn(async move { ("the controllers", running.await.map_err(|e| e.to_string())) });
-    }
-    if config.parts.scheduler {
-        let running = scheduler::run(server.clone(), shutdown.clone());
-        background.spawn(async move { ("the scheduler", running.await.map_err(|e| e.to_string())) });
-    }
-    if config.parts.simulated_nodes > 0 {
-        let settings = simulate::Settings { nodes: config.parts.simulated_nodes, ..simulate::Settings::default() };
-        let running = simulate::run(server.clone(), settings, shutdown.clone());
-        background.spawn(async move { ("the simulated nodes", running.await.map_err(|e| e.to_string())) });
-    }
     let prepare = bootstrap(server.clone(), readiness.clone(), shutdown.clone());
     let mut prepare = std::pin::pin!(prepare);
     let mut prepared = false;
     let ended = loop {
         tokio::select! {
             () = shutdown.cancelled() => break Ok(()),
-            () = prepare.as_mut(), if !prepared => prepared = true,
+            () = prepare.as_mut(), if !prepared => {
+                prepared = true;
+                start_parts(config, server, shutdown, &mut background);
+            }
             Some(ended) = background.join_next() => {
                 if shutdown.is_cancelled() {
                     continue;
@@ -196,6 +183,35 @@ async fn serve(
     }
     let _ = std::fs::remove_file(&config.socket);
     ended
+}
+
+/// A task that is not to end before it is asked to, by what it does.
+type Background = JoinSet<(&'static str, Result<(), String>)>;
+
+/// Starts what works on the cluster, once there is what it needs to be allowed to.
+fn start_parts(
+    config: &Config,
+    server: &Arc<Server>,
+    shutdown: &CancellationToken,
+    background: &mut Background,
+) {
+    let root_ca = server.access.security().map(|security| security.authority.certificate.clone());
+    if config.parts.controllers {
+        let settings = controllers::Settings { root_ca };
+        let standard = controllers::standard(server, &settings);
+        let running = controllers::run(server.clone(), standard, shutdown.clone());
+        background.spawn(async move { ("the controllers", running.await.map_err(|e| e.to_string())) });
+    }
+    if config.parts.scheduler {
+        let running = scheduler::run(server.clone(), shutdown.clone());
+        background.spawn(async move { ("the scheduler", running.await.map_err(|e| e.to_string())) });
+    }
+    if config.parts.simulated_nodes > 0 {
+        let settings =
+            simulate::Settings { nodes: config.parts.simulated_nodes, ..simulate::Settings::default() };
+        let running = simulate::run(server.clone(), settings, shutdown.clone());
+        background.spawn(async move { ("the simulated nodes", running.await.map_err(|e| e.to_string())) });
+    }
 }
 
 /// Writes what every cluster has, again until it is there.

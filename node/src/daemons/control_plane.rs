@@ -1,5 +1,6 @@
 //! `orlop control-plane`.
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -215,6 +216,7 @@ fn work(config: &Config, which: &Snapshot) -> Result<ExitCode, Error> {
         Snapshot::Restore { file } => ("restored", executor.block_on(snapshot::restore_to(config, file))),
     };
     let count = count.map_err(|error| Error::failed(&error))?;
-    println!("{count} objects {done}");
+    // Who closed the pipe does not want to know.
+    let _ = writeln!(std::io::stdout(), "{count} objects {done}");
     Ok(ExitCode::SUCCESS)
 }

@@ -20,7 +20,7 @@ use super::selectors::Selection;
 use super::server::Server;
 use super::status::Status;
 
-pub use scale::scale;
+pub use scale::{of as scale_of, scale};
 pub use watch::watch;
 
 /// One object.

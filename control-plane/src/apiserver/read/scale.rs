@@ -31,7 +31,7 @@ pub async fn scale(server: &Arc<Server>, context: &Context, resource: &Resource)
 }
 
 /// An object's scale.
-fn of(object: &Value) -> Value {
+pub fn of(object: &Value) -> Value {
     let metadata: Map<String, Value> = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"]
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), object["metadata"].get(name)?.clone())))

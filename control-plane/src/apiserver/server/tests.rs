@@ -118,7 +118,9 @@ async fn an_object_is_made_read_and_deleted() {
 #[tokio::test]
 async fn one_event_is_served_in_two_groups() {
     let world = World::new();
-    let body = r#"{"metadata":{"name":"e"},"regarding":{"kind":"Pod","name":"p"},"note":"n"}"#;
+    let body = r#"{"metadata":{"name":"e"},"regarding":{"kind":"Pod","namespace":"n","name":"p"},"note":"n",
+        "eventTime":"2026-01-01T00:00:00.000000Z","reportingController":"a.b/c","reportingInstance":"i",
+        "action":"A","reason":"R","type":"Normal"}"#;
     let uri = "/apis/events.k8s.io/v1/namespaces/n/events";
     assert_eq!(world.send("POST", uri, &[], body).await.json()["note"], "n");
     let core = world.get("/api/v1/namespaces/n/events/e").await.json();

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::target::Write;
-use super::{admit, create, prepare};
+use super::{admit, create, deletion, prepare};
 use crate::apiserver::http::answer::Answer;
 use crate::apiserver::status::Status;
 use crate::storage::{Change, Expect, StoreError};
@@ -62,4 +62,5 @@ fn done(object: &Value) -> bool {
     metadata.get("deletionTimestamp").is_some()
         && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
         && prepare::finalizers(object).next().is_none()
+        && !deletion::is_namespace_in_use(object)
 }

@@ -120,9 +120,26 @@ pub(super) enum Next {
     Pending,
 }
 
+/// Whether a namespace has somebody who has something left to do in it, which its own finalizers say.
+pub(super) fn is_namespace_in_use(object: &Value) -> bool {
+    let finalizers = object["spec"]["finalizers"].as_array();
+    object["kind"] == "Namespace" && finalizers.is_some_and(|finalizers| !finalizers.is_empty())
+}
+
 /// What deleting `live` comes to.
 pub(super) fn plan(resource: &Resource, live: &Value, options: &Options, now: Timestamp) -> Next {
     let mut object = live.clone();
+    if resource.qualified() == "namespaces" {
+        // It goes in two steps: first nothing more can be made in it, then what is in it goes.
+        if live["metadata"].get("deletionTimestamp").is_none() {
+            object["metadata"]["deletionTimestamp"] = time::format(now).into();
+            object["status"]["phase"] = "Terminating".into();
+            return Next::Mark(object);
+        }
+        if is_namespace_in_use(live) {
+            return Next::Pending;
+        }
+    }
     let graceful = match resource.kind.kind == "Pod" {
         true => shorten(&mut object, options, now),
         false => Some(false),

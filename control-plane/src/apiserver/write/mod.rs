@@ -14,22 +14,29 @@
 //! way, and `target` joins a request with the schema of its kind.
 
 mod admit;
+mod binding;
 mod change;
 mod collection;
 mod create;
 mod decode;
 mod delete;
 mod deletion;
+mod eviction;
 mod options;
+mod part;
 mod patch;
 mod prepare;
 mod review;
+mod scale;
 mod strategy;
 mod target;
 mod update;
 
+pub(super) use binding::bind;
 pub(super) use collection::delete_collection;
 pub(super) use create::{create, create_token};
 pub(super) use delete::delete;
+pub(super) use eviction::evict;
 pub(super) use patch::patch;
+pub(super) use scale::scale;
 pub(super) use update::update;

@@ -85,7 +85,7 @@ fn configuration(body: &Bytes, validation: FieldValidation) -> Result<(Value, Ve
     }
 }
 
-fn unsupported() -> Status {
+pub(super) fn unsupported() -> Status {
     let code = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     with(Status::new(code, "UnsupportedMediaType", "415: Unsupported Media Type"), Details::default())
 }
@@ -95,7 +95,7 @@ fn with(mut status: Status, details: Details) -> Status {
     status
 }
 
-fn refused(error: PatchError) -> Status {
+pub(super) fn refused(error: PatchError) -> Status {
     let message = error.to_string();
     match error {
         PatchError::Malformed(_) => Status::bad_request(message),

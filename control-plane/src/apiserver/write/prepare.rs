@@ -5,6 +5,7 @@ use api_objects::{FieldError, Path, decode, meta};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::part::Part;
 use super::strategy;
 use super::target::Write;
 use crate::apiserver::apply::keep_times;
@@ -50,21 +51,28 @@ pub(super) fn update(write: &Write<'_>, live: &Value, object: &mut Value) -> Res
     let name = text(live, "name").to_owned();
     check_version(write, &name, live, object)?;
     keep_metadata(&live["metadata"], &mut object["metadata"]);
-    put_back(write, live, object);
+    match write.part {
+        Part::Whole | Part::Status => put_back(write, live, object),
+        part => part.restrict(live, object),
+    }
     if write.is_status() {
         for field in strategy::status_keeps(kind) {
             copy(&live["metadata"], &mut object["metadata"], field);
         }
         strategy::stamp_status(kind, live, object, &write.now());
     }
-    if let Some(rules) = write.rules().filter(|_| !write.is_status()) {
+    if let Some(rules) = write.rules().filter(|_| write.part == Part::Whole) {
         (rules.prepare)(object, Some(live));
     }
     decode::for_storage(write.of, object);
     let mut errors = meta::update(&write.meta_kind(), object, live, write.is_status());
     if let Some(rules) = write.rules() {
-        let check = if write.is_status() { rules.status } else { rules.update };
-        errors.extend(check(object, live));
+        errors.extend(match write.part {
+            Part::Whole => (rules.update)(object, live),
+            Part::Status => (rules.status)(object, live),
+            Part::Ephemeral | Part::Resources => (rules.create)(object),
+            Part::Finalizers | Part::Approval | Part::Derived => Vec::new(),
+        });
     }
     if !errors.is_empty() {
         return Err(write.invalid(&name, errors));

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::decode::Expected;
 use super::options::Options;
+use super::part::Part;
 use crate::apiserver::apply::{FieldSet, Kind, Versions};
 use crate::apiserver::cache::Object;
 use crate::apiserver::http::answer::{Answer, Body};
@@ -32,6 +33,8 @@ pub(super) struct Write<'a> {
     /// That version, `apps/v1`.
     pub version: String,
     pub options: Options,
+    /// What of the object it can change.
+    pub part: Part,
     /// What this write can neither change nor own.
     ignored: FieldSet,
 }
@@ -47,13 +50,14 @@ impl<'a> Write<'a> {
         let version = resource.served().api_version();
         let kind = &resource.kind.kind;
         let of = Expected::of(&version, kind)?.of;
-        let ignored = ignored(of, kind, context.target.subresource == "status");
-        Ok(Self { server, context, resource, of, version, options, ignored })
+        let part = Part::of(&context.target.subresource);
+        let ignored = ignored(of, kind, part == Part::Status);
+        Ok(Self { server, context, resource, of, version, options, part, ignored })
     }
 
     /// Whether the status is written, and nothing else.
     pub(super) fn is_status(&self) -> bool {
-        self.context.target.subresource == "status"
+        self.part == Part::Status
     }
 
     /// Whether this write leaves a field of the object's root as it is.
