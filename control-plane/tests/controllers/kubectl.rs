@@ -94,10 +94,7 @@ async fn image(world: &World) -> String {
 pub(crate) async fn rolls_out(path: PathBuf) {
     let world = World::start(1).await;
     let kubectl = Kubectl::new(path, &listen(world.server.clone()).await);
-    kubectl.run("create deployment web --image=i:0 --replicas=0").await;
-    // Without a scheduler's help.
-    let node = r#"{"spec":{"replicas":3,"template":{"spec":{"nodeName":"sim-0"}}}}"#;
-    kubectl.run(&format!("patch deployment web -p {node}")).await;
+    kubectl.run("create deployment web --image=i:0 --replicas=3").await;
     kubectl.rolled_out().await;
 
     kubectl.run("set image deployment/web i=i:1").await;
@@ -106,10 +103,10 @@ pub(crate) async fn rolls_out(path: PathBuf) {
     world
         .until("the cause is told of the revision", async || {
             let history = kubectl.run("rollout history deployment/web").await;
-            history.lines().any(|line| line.split_whitespace().eq(["3", "second"]))
+            history.lines().any(|line| line.split_whitespace().eq(["2", "second"]))
         })
         .await;
-    let history = kubectl.run("rollout history deployment/web --revision=2").await;
+    let history = kubectl.run("rollout history deployment/web --revision=1").await;
     assert!(history.contains("i:0"), "{history}");
 
     kubectl.run("rollout undo deployment/web").await;
@@ -121,8 +118,8 @@ pub(crate) async fn rolls_out(path: PathBuf) {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|word| word.bytes().all(|byte| byte.is_ascii_digit()))
         .collect();
-    assert_eq!(revisions, ["1", "3", "4"], "{history}");
-    kubectl.run("rollout undo deployment/web --to-revision=3").await;
+    assert_eq!(revisions, ["2", "3"], "{history}");
+    kubectl.run("rollout undo deployment/web --to-revision=2").await;
     kubectl.rolled_out().await;
     assert_eq!(image(&world).await, "i:1");
 
@@ -134,7 +131,7 @@ pub(crate) async fn rolls_out(path: PathBuf) {
 
     kubectl.run("rollout restart deployment/web").await;
     kubectl.rolled_out().await;
-    kubectl.run(r#"patch deployment/web -p {"spec":{"replicas":5}}"#).await;
+    kubectl.run("scale deployment/web --replicas=5").await;
     kubectl.rolled_out().await;
     let shown = kubectl.run("get deployment/web --no-headers").await;
     assert_eq!(shown.split_whitespace().nth(1), Some("5/5"), "{shown}");

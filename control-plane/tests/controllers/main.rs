@@ -2,6 +2,7 @@
 
 mod cleaning;
 mod kubectl;
+mod namespaces;
 mod rollout;
 mod scheduling;
 mod world;
@@ -23,6 +24,8 @@ fn main() -> ExitCode {
         trial("orphans_stay", cleaning::orphans),
         trial("what_never_had_its_owner_goes", cleaning::never_owned),
         trial("every_namespace_has_its_account_and_certificates", cleaning::accounts),
+        trial("burst_does_not_overcommit", scheduling::burst),
+        trial("namespace_loses_its_content_and_goes", namespaces::goes),
         trial("unschedulable_pod_is_told_why", scheduling::told_why),
     ];
     let found = kubectl::found();

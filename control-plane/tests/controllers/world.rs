@@ -20,6 +20,7 @@ pub(crate) static REPLICA_SETS: Gvr = Gvr::of("apps", "v1", "replicasets");
 pub(crate) static CONFIG_MAPS: Gvr = Gvr::of("", "v1", "configmaps");
 pub(crate) static SERVICE_ACCOUNTS: Gvr = Gvr::of("", "v1", "serviceaccounts");
 pub(crate) static EVENTS: Gvr = Gvr::of("", "v1", "events");
+pub(crate) static NAMESPACES: Gvr = Gvr::of("", "v1", "namespaces");
 pub(crate) static PODS: Gvr = Gvr::of("", "v1", "pods");
 
 /// So long something may take that takes milliseconds where nothing else runs.
