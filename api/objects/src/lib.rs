@@ -36,6 +36,8 @@ mod storage;
 #[cfg(test)]
 mod table;
 pub mod time;
+#[cfg(test)]
+mod trial;
 mod webhook;
 
 pub use error::{FieldError, Kind};

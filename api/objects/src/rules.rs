@@ -35,7 +35,7 @@ pub struct Rules {
 
 impl Rules {
     /// Nothing is filled in, nothing is refused.
-    const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         defaults: |_| {},
         prepare: |_, _| {},
         create: |_| Vec::new(),
@@ -111,7 +111,9 @@ fn core_group(kind: &str) -> Option<&'static Rules> {
                     .told(claim::status)
             }
         }
-        "Pod" => const { &Rules { defaults: pod::set_defaults, ..Rules::NONE } },
+        "Pod" => const { &pod::RULES },
+        "PodTemplate" => const { &pod::POD_TEMPLATE },
+        "ReplicationController" => const { &pod::REPLICATION_CONTROLLER },
         "ResourceQuota" => {
             const { &Rules::new(resource_quota::create, resource_quota::update).told(resource_quota::status) }
         }

@@ -33,22 +33,6 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
 
-/// Differences that are known, by case and step.
-const KNOWN: &[(&str, usize, &str)] = &[
-    (
-        "pod/lifecycle",
-        11,
-        "podIPs is made of podIP before owners are tracked, by the conversion between versions",
-    ),
-    (
-        "life/FlowSchema",
-        8,
-        "a default that is set here for other kinds only replaces a number that is always written",
-    ),
-    ("services", 7, "another type of a Service takes away what only the former one has"),
-    ("services", 39, "another type of a Service takes away what only the former one has"),
-];
-
 fn of(object: &Value) -> Option<Type<'static>> {
     Schema::builtin().kind_of(object["apiVersion"].as_str()?, object["kind"].as_str()?)
 }
@@ -150,18 +134,11 @@ fn patches(cases: Vec<Case>) -> Result<(), Failed> {
     let (mut agree, mut refused, mut beyond, mut different) = (0, 0, 0, Vec::new());
     for case in cases {
         for (index, verdict) in replay::replay(&case.whole) {
-            let known = KNOWN.iter().find(|known| known.0 == case.name && known.1 == index);
-            match (verdict, known) {
-                (replay::Verdict::Same, None) => agree += 1,
-                (replay::Verdict::Refused, None) => refused += 1,
-                (replay::Verdict::Beyond, _) => beyond += 1,
-                (replay::Verdict::Differs(_), Some(_)) => {}
-                (replay::Verdict::Differs(how), None) => {
-                    different.push(format!("{} {index}: {how}", case.name))
-                }
-                (_, Some(known)) => {
-                    different.push(format!("{} {index}: agrees now, though listed: {}", case.name, known.2));
-                }
+            match verdict {
+                replay::Verdict::Same => agree += 1,
+                replay::Verdict::Refused => refused += 1,
+                replay::Verdict::Beyond => beyond += 1,
+                replay::Verdict::Differs(how) => different.push(format!("{} {index}: {how}", case.name)),
             }
         }
     }

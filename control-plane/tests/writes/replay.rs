@@ -192,6 +192,9 @@ impl Target<'_> {
                 object["metadata"][field] = value.clone();
             }
         }
+        if self.subresource.is_empty() {
+            defaults::prepare(object, live);
+        }
     }
 
     fn patch(

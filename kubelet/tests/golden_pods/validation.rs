@@ -8,19 +8,8 @@ use serde_json::Value;
 
 use crate::data;
 
-/// What only schedulers, controllers and admission read; a node does not look at it.
-const ELSEWHERE: [&str; 9] = [
-    "metadata.finalizers",
-    "spec.tolerations",
-    "spec.topologySpreadConstraints",
-    "spec.affinity",
-    "spec.readinessGates",
-    "spec.preemptionPolicy",
-    "spec.imagePullSecrets",
-    // Refused as a whole by this kubelet's table of fields.
-    "spec.containers.0.envFrom",
-    "spec.containers.0.volumeDevices",
-];
+/// What a node has nothing to do with, and what admission fills in before an API server looks at it.
+const ELSEWHERE: [&str; 2] = ["metadata.finalizers", "spec.serviceAccountName"];
 
 /// Every step whose refusals differ in reason, field or words.
 pub(crate) fn check(golden: &Path) -> Vec<String> {

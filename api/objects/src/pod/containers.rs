@@ -1,75 +1,177 @@
-//! Containers.
+//! Containers: those that run, those that run before them, and those that are added to look at a pod.
 
 use serde_json::Value;
 
-use super::validate::{invalid_names, ip, one_of, within};
-use super::{has, list, probes, resources, security, text, volumes};
+use super::{env, mounts, probes, resources, security};
+use crate::check::{has, invalid_names, list, one_of, required, required_one_of, text, within};
 use crate::{FieldError, Path, names};
 
-/// Checks a Pod's init and main containers.
-pub(super) fn check(errors: &mut Vec<FieldError>, spec: &Value, path: &Path, volumes: &[&str]) {
-    let mains = path.field("containers");
-    if list(spec, "containers").is_empty() {
-        errors.push(FieldError::required(&mains, ""));
+/// What the containers of a pod are checked with.
+pub(super) struct Around<'a> {
+    /// The volumes that may be mounted.
+    pub volumes: &'a [&'a Value],
+    /// The pod's claims of devices.
+    pub claims: &'a [&'a str],
+    /// The pod's grace period in seconds.
+    pub grace: Option<i64>,
+    /// Users in the pod are those of the host.
+    pub host_users: bool,
+    /// The pod's restart policy.
+    pub restart: &'a str,
+    /// The operating system, if it is told.
+    pub os: Option<&'a str>,
+}
+
+impl<'a> Around<'a> {
+    /// The volume of a name, if there is a good one.
+    pub(super) fn volume(&self, name: &str) -> Option<&'a Value> {
+        self.volumes.iter().find(|volume| text(volume, "name") == name).copied()
     }
-    let mut seen: Vec<&str> = Vec::new();
-    let inits = path.field("initContainers");
-    let all = list(spec, "containers")
-        .iter()
-        .enumerate()
-        .map(|(index, container)| (&mains, index, container, false));
-    let init = list(spec, "initContainers")
-        .iter()
-        .enumerate()
-        .map(|(index, container)| (&inits, index, container, true));
-    let host_users = spec["hostUsers"] != false;
-    let grace = spec["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
-    for (list_path, index, container, is_init) in all.chain(init) {
-        let at = list_path.index(index);
-        let name = text(container, "name");
-        if name.is_empty() {
-            errors.push(FieldError::required(&at.field("name"), ""));
-        } else if seen.contains(&name) {
-            errors.push(FieldError::duplicate(&at.field("name"), name));
-        } else {
-            invalid_names(errors, &at.field("name"), name, names::dns_label);
+}
+
+/// Checks all containers of a specification.
+pub(super) fn check(errors: &mut Vec<FieldError>, spec: &Value, path: &Path, around: &Around<'_>) {
+    mains(errors, spec, &path.field("containers"), around);
+    inits(errors, spec, &path.field("initContainers"), around);
+    ephemeral(errors, spec, &path.field("ephemeralContainers"), around);
+}
+
+fn mains(errors: &mut Vec<FieldError>, spec: &Value, path: &Path, around: &Around<'_>) {
+    let containers = list(spec, "containers");
+    if containers.is_empty() {
+        errors.push(FieldError::required(path, ""));
+        return;
+    }
+    let mut seen = Vec::new();
+    for (index, container) in containers.iter().enumerate() {
+        let at = path.index(index);
+        one(errors, container, &at, around);
+        unique_name(errors, container, &at, &mut seen);
+        hooks_and_probes(errors, container, &at, around);
+        restart_policy(errors, container, &at);
+    }
+    unique_host_ports(errors, containers, path);
+}
+
+fn inits(errors: &mut Vec<FieldError>, spec: &Value, path: &Path, around: &Around<'_>) {
+    let mut seen: Vec<&str> = list(spec, "containers").iter().map(|c| text(c, "name")).collect();
+    for (index, container) in list(spec, "initContainers").iter().enumerate() {
+        let at = path.index(index);
+        one(errors, container, &at, around);
+        restart_policy(errors, container, &at);
+        // What has no name is told of once.
+        if !text(container, "name").is_empty() {
+            unique_name(errors, container, &at, &mut seen);
         }
-        seen.push(name);
-        one(errors, container, &at, volumes);
-        security::check_container(errors, container, &at, host_users);
-        one_of(errors, container, &at, "restartPolicy", &["Always", "Never", "OnFailure"]);
-        if is_init && text(container, "restartPolicy") != "Always" {
-            for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
-                if has(container, field) {
-                    let why = "may not be set for init containers without restartPolicy=Always";
+        // They run one after the other, so that each may take the ports of another.
+        unique_host_ports(errors, std::slice::from_ref(container), path);
+        if text(container, "restartPolicy") == "Always" {
+            hooks_and_probes(errors, container, &at, around);
+            continue;
+        }
+        let of_running = ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"];
+        let why = "may not be set for init containers without restartPolicy=Always";
+        super::forbid(errors, container, &at, &of_running, why);
+        let policies = at.field("resizePolicy");
+        for (index, policy) in list(container, "resizePolicy").iter().enumerate() {
+            if text(policy, "restartPolicy") == "RestartContainer" {
+                let why = "must not be set to 'RestartContainer' for non-sidecar initContainers";
+                let at = policies.index(index);
+                errors.push(FieldError::invalid(&at.field("restartPolicy"), "RestartContainer", why));
+            }
+        }
+    }
+}
+
+/// What a container that is added to a running pod cannot have.
+const NOT_EPHEMERAL: [&str; 9] = [
+    "ports",
+    "resources",
+    "resizePolicy",
+    "restartPolicy",
+    "restartPolicyRules",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+];
+
+fn ephemeral(errors: &mut Vec<FieldError>, spec: &Value, path: &Path, around: &Around<'_>) {
+    let others: Vec<&str> = ["containers", "initContainers"]
+        .iter()
+        .flat_map(|field| list(spec, field))
+        .map(|container| text(container, "name"))
+        .collect();
+    let mut seen = others.clone();
+    for (index, container) in list(spec, "ephemeralContainers").iter().enumerate() {
+        let at = path.index(index);
+        one(errors, container, &at, around);
+        trimmed_image(errors, container, &at);
+        unique_name(errors, container, &at, &mut seen);
+        let target = text(container, "targetContainerName");
+        if !target.is_empty() && !others.contains(&target) {
+            errors.push(FieldError::not_found(&at.field("targetContainerName"), target));
+        }
+        let why = "cannot be set for an Ephemeral Container";
+        let set = |value: &Value| match value {
+            Value::Object(map) => map.values().any(|value| !value.is_null()),
+            Value::Array(list) => !list.is_empty(),
+            value => !value.is_null(),
+        };
+        for field in NOT_EPHEMERAL.iter().filter(|field| container.get(field).is_some_and(set)) {
+            errors.push(FieldError::forbidden(&at.field(field), why));
+        }
+        let mounts = at.field("volumeMounts");
+        for (index, mount) in list(container, "volumeMounts").iter().enumerate() {
+            for field in ["subPath", "subPathExpr"] {
+                if !text(mount, field).is_empty() {
+                    let at = mounts.index(index);
                     errors.push(FieldError::forbidden(&at.field(field), why));
                 }
             }
-        } else {
-            probes::check_probes(errors, container, &at);
-            probes::check_lifecycle(errors, container, &at, grace);
         }
     }
-    host_ports(errors, spec, path);
 }
 
-fn one(errors: &mut Vec<FieldError>, container: &Value, path: &Path, volumes: &[&str]) {
+fn unique_name<'v>(errors: &mut Vec<FieldError>, container: &'v Value, path: &Path, seen: &mut Vec<&'v str>) {
+    let name = text(container, "name");
+    if seen.contains(&name) {
+        errors.push(FieldError::duplicate(&path.field("name"), name));
+    }
+    seen.push(name);
+}
+
+fn hooks_and_probes(errors: &mut Vec<FieldError>, container: &Value, path: &Path, around: &Around<'_>) {
+    probes::check_lifecycle(errors, container, path, around.grace, around.os);
+    probes::check_probes(errors, container, path);
+}
+
+/// Checks what holds for every container.
+fn one(errors: &mut Vec<FieldError>, container: &Value, path: &Path, around: &Around<'_>) {
+    match text(container, "name") {
+        "" => errors.push(FieldError::required(&path.field("name"), "")),
+        name => invalid_names(errors, &path.field("name"), name, names::dns_label),
+    }
+    required(errors, container, path, "image", "");
+    let policies = ["File", "FallbackToLogsOnError"];
+    required_one_of(errors, container, path, "terminationMessagePolicy", &policies);
+    ports(errors, container, path);
+    env::check(errors, container, path);
+    mounts::check(errors, container, path, around);
+    mounts::check_devices(errors, container, path, around);
+    required_one_of(errors, container, path, "imagePullPolicy", &["Always", "IfNotPresent", "Never"]);
+    resources::check(errors, &container["resources"], &path.field("resources"), around.claims);
+    resources::check_resize(errors, container, path, around.restart);
+    security::check_container(errors, container, path, around.host_users);
+}
+
+/// A pod's images have no white space around them. Templates may have any.
+pub(super) fn trimmed_image(errors: &mut Vec<FieldError>, container: &Value, path: &Path) {
     let image = text(container, "image");
-    if image.is_empty() {
-        errors.push(FieldError::required(&path.field("image"), ""));
-    } else if image.trim() != image {
+    if image.trim() != image {
         let why = "must not have leading or trailing whitespace";
         errors.push(FieldError::invalid(&path.field("image"), image, why));
     }
-    one_of(errors, container, path, "imagePullPolicy", &["Always", "IfNotPresent", "Never"]);
-    one_of(errors, container, path, "terminationMessagePolicy", &["File", "FallbackToLogsOnError"]);
-    ports(errors, container, path);
-    environment(errors, container, path);
-    volumes::check_mounts(errors, container, path, volumes);
-    if volumes::has_any(container, "resources") {
-        resources::check(errors, &container["resources"], &path.field("resources"));
-    }
-    resources::check_resize(errors, container, path);
 }
 
 fn ports(errors: &mut Vec<FieldError>, container: &Value, path: &Path) {
@@ -93,85 +195,68 @@ fn ports(errors: &mut Vec<FieldError>, container: &Value, path: &Path) {
         if let Some(number) = port["hostPort"].as_i64().filter(|number| *number != 0) {
             within(errors, &at.field("hostPort"), number, 1, 65535);
         }
-        one_of(errors, port, &at, "protocol", &["SCTP", "TCP", "UDP"]);
-        let address = text(port, "hostIP");
-        if !address.is_empty() {
-            ip(errors, &at.field("hostIP"), address);
-        }
+        required_one_of(errors, port, &at, "protocol", &["SCTP", "TCP", "UDP"]);
     }
 }
 
-/// A host port, protocol and address can be given away once; on the host's network the two ports are the same.
-fn host_ports(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
+/// A host port, protocol and address can be given away once.
+fn unique_host_ports(errors: &mut Vec<FieldError>, containers: &[Value], path: &Path) {
     let mut taken: Vec<String> = Vec::new();
-    let containers = path.field("containers");
-    for (index, container) in list(spec, "containers").iter().enumerate() {
-        let at = containers.index(index);
+    for (index, container) in containers.iter().enumerate() {
+        let at = path.index(index);
         let ports = at.field("ports");
         for (index, port) in list(container, "ports").iter().enumerate() {
             let number = port["hostPort"].as_i64().unwrap_or(0);
             if number == 0 {
                 continue;
             }
-            let at = ports.index(index);
-            if spec["hostNetwork"] == true && port["containerPort"].as_i64() != Some(number) {
-                let why = "must match `containerPort` when `hostNetwork` is true";
-                errors.push(FieldError::invalid(
-                    &at.field("containerPort"),
-                    port["containerPort"].clone(),
-                    why,
-                ));
-            }
             let key = format!("{}/{}/{number}", text(port, "protocol"), text(port, "hostIP"));
             if taken.contains(&key) {
-                errors.push(FieldError::duplicate(&at.field("hostPort"), key.clone()));
+                let at = ports.index(index);
+                errors.push(FieldError::duplicate(&at.field("hostPort"), key.as_str()));
             }
             taken.push(key);
         }
     }
 }
 
-const ENV_FIELDS: [&str; 9] = [
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-];
+const MAX_RULES: usize = 20;
+const MAX_EXIT_CODES: usize = 255;
 
-fn environment(errors: &mut Vec<FieldError>, container: &Value, path: &Path) {
-    let variables = path.field("env");
-    for (index, variable) in list(container, "env").iter().enumerate() {
-        let at = variables.index(index);
-        match text(variable, "name") {
-            "" => errors.push(FieldError::required(&at.field("name"), "")),
-            name => invalid_names(errors, &at.field("name"), name, names::env_var_name),
+/// Checks a container's own restart policy and the rules that make exceptions of it.
+fn restart_policy(errors: &mut Vec<FieldError>, container: &Value, path: &Path) {
+    let rules = list(container, "restartPolicyRules");
+    if !has(container, "restartPolicy") {
+        if !rules.is_empty() {
+            let why = "must specify restartPolicy when restart rules are used";
+            errors.push(FieldError::required(&path.field("restartPolicy"), why));
         }
-        if !has(variable, "valueFrom") {
+        return;
+    }
+    one_of(errors, container, path, "restartPolicy", &["Always", "Never", "OnFailure"]);
+    let rules_at = path.field("restartPolicyRules");
+    if rules.len() > MAX_RULES {
+        errors.push(FieldError::too_many(&rules_at, rules.len(), MAX_RULES));
+    }
+    for (index, rule) in rules.iter().enumerate() {
+        let at = rules_at.index(index);
+        let action = text(rule, "action");
+        if !["Restart", "RestartAllContainers"].contains(&action) {
+            let allowed = ["Restart", "RestartAllContainers"];
+            errors.push(FieldError::not_supported(&at.field("action"), action, &allowed));
+        }
+        if !has(rule, "exitCodes") {
+            errors.push(FieldError::required(&at.field("exitCodes"), "must be specified"));
             continue;
         }
-        let source = &variable["valueFrom"];
-        let at = at.field("valueFrom");
-        if !text(variable, "value").is_empty() {
-            errors.push(FieldError::invalid(&at, "", "may not be specified when `value` is not empty"));
+        let (codes, at) = (&rule["exitCodes"], at.field("exitCodes"));
+        let operator = text(codes, "operator");
+        if !["In", "NotIn"].contains(&operator) {
+            errors.push(FieldError::not_supported(&at.field("operator"), operator, &["In", "NotIn"]));
         }
-        match source.as_object().map_or(0, serde_json::Map::len) {
-            0 => errors.push(FieldError::invalid(&at, "", "must specify one of: `configMapKeyRef`, `fieldRef`, `fileKeyRef`, `resourceFieldRef` or `secretKeyRef`")),
-            1 => {}
-            _ => errors.push(FieldError::invalid(&at, "", "may not have more than one field specified at a time")),
-        }
-        if has(source, "fieldRef") {
-            volumes::field_ref(errors, &source["fieldRef"], &at.field("fieldRef"), &ENV_FIELDS);
-        }
-        if has(source, "resourceFieldRef") {
-            let at = at.field("resourceFieldRef");
-            if text(&source["resourceFieldRef"], "resource").is_empty() {
-                errors.push(FieldError::required(&at.field("resource"), ""));
-            }
+        let count = list(codes, "values").len();
+        if count > MAX_EXIT_CODES {
+            errors.push(FieldError::too_many(&at.field("values"), count, MAX_EXIT_CODES));
         }
     }
 }

@@ -2,35 +2,86 @@
 
 use serde_json::{Map, Value, json};
 
+use super::claim;
+use super::resources::{aggregate, is_of_pods};
 use crate::Quantity;
 
 /// Fills in a Pod's defaults. Values of wrong types are left for validation to name.
 pub fn set_defaults(pod: &mut Value) {
     prune_nulls(pod);
+    pod.as_object_mut().into_iter().for_each(|pod| absent(pod, "spec", || json!({})));
     let Some(spec) = object(pod, "spec") else { return };
-    default(spec, "restartPolicy", "Always");
-    default(spec, "dnsPolicy", "ClusterFirst");
-    default(spec, "schedulerName", "default-scheduler");
-    default(spec, "terminationGracePeriodSeconds", 30);
-    default(spec, "enableServiceLinks", true);
-    default(spec, "securityContext", json!({}));
     // A negative grace period is that of a pod deleted at once.
-    if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
+    if spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|seconds| seconds < 0) {
         spec.insert("terminationGracePeriodSeconds".to_owned(), json!(1));
     }
+    default(spec, "enableServiceLinks", true);
+    self::spec(spec);
+    // What follows is a pod's and no template's.
     let host_network = spec.get("hostNetwork").and_then(Value::as_bool) == Some(true);
     for field in ["initContainers", "containers"] {
         for container in objects(spec, field) {
-            container_defaults(container, host_network);
+            if let Some(resources) = container.get_mut("resources").and_then(Value::as_object_mut) {
+                requests_of_limits(resources, |_| true);
+            }
+            for port in objects(container, "ports").filter(|_| host_network) {
+                if let Some(number) = port.get("containerPort").cloned() {
+                    default_number(port, "hostPort", number.as_i64().unwrap_or(0));
+                }
+            }
         }
     }
-    for volume in objects(spec, "volumes") {
-        volume_defaults(volume);
-    }
-    if let Some(overhead) = spec.get_mut("overhead").and_then(Value::as_object_mut) {
-        overhead.values_mut().for_each(canonical);
-    }
     pod_resources(spec);
+}
+
+/// Fills in the specification of a template.
+pub(super) fn template(spec: &mut Value) {
+    prune_nulls(spec);
+    if let Some(spec) = spec.as_object_mut() {
+        self::spec(spec);
+        same_account(spec);
+    }
+}
+
+/// Completes what the API tells twice: the account of a pod, and its addresses.
+pub(super) fn aliases(pod: &mut Value) {
+    if let Some(spec) = object(pod, "spec") {
+        same_account(spec);
+    }
+    let Some(status) = object(pod, "status") else { return };
+    let first = status.get("podIPs").and_then(|ips| ips[0]["ip"].as_str()).unwrap_or_default().to_owned();
+    let told = status.get("podIP").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if !told.is_empty() && told != first {
+        // Clients that know of one address only tell the one.
+        status.insert("podIPs".to_owned(), json!([{ "ip": told }]));
+    } else if told.is_empty() && !first.is_empty() {
+        status.insert("podIP".to_owned(), json!(first));
+    }
+}
+
+fn same_account(spec: &mut Map<String, Value>) {
+    let fields = ["serviceAccountName", "serviceAccount"];
+    let told = |field: &&str| spec.get(*field).and_then(Value::as_str).filter(|name| !name.is_empty());
+    if let Some(name) = fields.iter().find_map(told).map(str::to_owned) {
+        fields.iter().for_each(|field| drop(spec.insert((*field).to_owned(), json!(name))));
+    }
+}
+
+fn spec(spec: &mut Map<String, Value>) {
+    default(spec, "restartPolicy", "Always");
+    default(spec, "dnsPolicy", "ClusterFirst");
+    default(spec, "schedulerName", "default-scheduler");
+    absent(spec, "terminationGracePeriodSeconds", || json!(30));
+    absent(spec, "securityContext", || json!({}));
+    for field in ["initContainers", "containers", "ephemeralContainers"] {
+        objects(spec, field).for_each(container_defaults);
+    }
+    objects(spec, "volumes").for_each(volume_defaults);
+    quantities(spec, "overhead");
+    if let Some(resources) = spec.get_mut("resources").and_then(Value::as_object_mut) {
+        quantities(resources, "limits");
+        quantities(resources, "requests");
+    }
 }
 
 /// Null is the same as nothing, but among quantities, where it is the quantity zero.
@@ -53,7 +104,8 @@ fn prune_nulls(value: &mut Value) {
     }
 }
 
-fn default(map: &mut Map<String, Value>, field: &str, value: impl Into<Value>) {
+/// Fills in a field that is not there or an empty text.
+pub(crate) fn default(map: &mut Map<String, Value>, field: &str, value: impl Into<Value>) {
     // The empty text counts as nothing for the enumerations that have a default.
     let empty = map.get(field).is_none_or(|have| have.as_str() == Some(""));
     if empty {
@@ -68,6 +120,13 @@ fn default_number(map: &mut Map<String, Value>, field: &str, value: i64) {
     }
 }
 
+/// Like [`default`], for what may be empty.
+pub(crate) fn absent(map: &mut Map<String, Value>, field: &str, value: impl FnOnce() -> Value) {
+    if map.get(field).is_none_or(Value::is_null) {
+        map.insert(field.to_owned(), value());
+    }
+}
+
 fn object<'v>(value: &'v mut Value, field: &str) -> Option<&'v mut Map<String, Value>> {
     value.get_mut(field)?.as_object_mut()
 }
@@ -77,10 +136,16 @@ fn objects<'v>(
     field: &str,
 ) -> impl Iterator<Item = &'v mut Map<String, Value>> {
     let items = map.get_mut(field).and_then(Value::as_array_mut);
-    items.into_iter().flatten().filter_map(Value::as_object_mut)
+    items.into_iter().flatten().filter_map(|item| {
+        // An element that is null is one with nothing in it.
+        if item.is_null() {
+            *item = json!({});
+        }
+        item.as_object_mut()
+    })
 }
 
-fn container_defaults(container: &mut Map<String, Value>, host_network: bool) {
+fn container_defaults(container: &mut Map<String, Value>) {
     let policy = pull_policy(container.get("image").and_then(Value::as_str).unwrap_or_default());
     default(container, "imagePullPolicy", policy);
     default(container, "terminationMessagePath", "/dev/termination-log");
@@ -88,9 +153,6 @@ fn container_defaults(container: &mut Map<String, Value>, host_network: bool) {
     default(container, "resources", json!({}));
     for port in objects(container, "ports") {
         default(port, "protocol", "TCP");
-        if host_network && let Some(number) = port.get("containerPort").cloned() {
-            default_number(port, "hostPort", number.as_i64().unwrap_or(0));
-        }
     }
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(probe) = container.get_mut(probe).and_then(Value::as_object_mut) {
@@ -114,7 +176,8 @@ fn container_defaults(container: &mut Map<String, Value>, host_network: bool) {
         }
     }
     if let Some(resources) = container.get_mut("resources").and_then(Value::as_object_mut) {
-        resource_defaults(resources);
+        quantities(resources, "limits");
+        quantities(resources, "requests");
     }
 }
 
@@ -136,7 +199,7 @@ fn handler_defaults(handler: &mut Map<String, Value>) {
         default(http, "scheme", "HTTP");
     }
     if let Some(grpc) = handler.get_mut("grpc").and_then(Value::as_object_mut) {
-        default(grpc, "service", "");
+        absent(grpc, "service", || json!(""));
     }
 }
 
@@ -149,19 +212,17 @@ fn source_defaults(source: &mut Map<String, Value>) {
         default(field, "divisor", "0");
         field.get_mut("divisor").into_iter().for_each(canonical);
     }
+    if let Some(file) = source.get_mut("fileKeyRef").and_then(Value::as_object_mut) {
+        absent(file, "optional", || json!(false));
+    }
 }
 
 /// What has a limit and no request asks for its limit.
-fn resource_defaults(resources: &mut Map<String, Value>) {
-    for list in ["limits", "requests"] {
-        if let Some(list) = resources.get_mut(list).and_then(Value::as_object_mut) {
-            list.values_mut().for_each(canonical);
-        }
-    }
+fn requests_of_limits(resources: &mut Map<String, Value>, wanted: impl Fn(&str) -> bool) {
     let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else { return };
     let requests = resources.entry("requests").or_insert_with(|| json!({}));
     let Some(requests) = requests.as_object_mut() else { return };
-    for (name, limit) in limits {
+    for (name, limit) in limits.into_iter().filter(|(name, _)| wanted(name)) {
         requests.entry(name).or_insert(limit);
     }
     if requests.is_empty() {
@@ -169,51 +230,100 @@ fn resource_defaults(resources: &mut Map<String, Value>) {
     }
 }
 
-/// A pod's own request that is not given: the sum of its containers' where they have any, else its limit.
+/// What a pod asks for as a whole and does not tell: a request is the sum of its containers' where they have any, else
+/// the limit; of huge pages the limit is the sum as well.
 fn pod_resources(spec: &mut Map<String, Value>) {
-    let mut sums: Map<String, Value> = Map::new();
-    for container in spec.get("containers").and_then(Value::as_array).into_iter().flatten() {
-        for (name, amount) in container["resources"]["requests"].as_object().into_iter().flatten() {
-            let parse = |value: &Value| value.as_str()?.parse::<Quantity>().ok();
-            let total = sums.get(name).and_then(parse).unwrap_or_default();
-            if let Some(amount) = parse(amount) {
-                sums.insert(name.clone(), json!((total + amount).to_string()));
-            }
+    let some = |spec: &Map<String, Value>, list: &str| {
+        let list = spec.get("resources").and_then(|resources| resources[list].as_object());
+        list.is_some_and(|list| !list.is_empty())
+    };
+    if !some(spec, "limits") && !some(spec, "requests") {
+        return;
+    }
+    let whole = Value::Object(spec.clone());
+    let huge = |name: &str| name.starts_with("hugepages-");
+    let mut put = |list: &str, name: String, amount: Quantity, unless: &str| {
+        let Some(resources) = spec.get_mut("resources").and_then(Value::as_object_mut) else { return };
+        if resources.get(unless).is_some_and(|list| !list[&name].is_null()) {
+            return;
+        }
+        let list = resources.entry(list).or_insert_with(|| json!({}));
+        list.as_object_mut().map(|list| list.entry(name).or_insert(json!(amount.to_string())));
+    };
+    for (name, sum) in aggregate(&whole, "limits").into_iter().filter(|(name, _)| huge(name)) {
+        put("limits", name, sum, "requests");
+    }
+    for (name, sum) in aggregate(&whole, "requests") {
+        if is_of_pods(&name) && !huge(&name) {
+            put("requests", name, sum, "requests");
         }
     }
-    let Some(resources) = spec.get_mut("resources").and_then(Value::as_object_mut) else { return };
-    if let Some(limits) = resources.get("limits").and_then(Value::as_object) {
-        let wanted: Vec<_> =
-            limits.keys().filter_map(|name| Some((name.clone(), sums.get(name)?.clone()))).collect();
-        let requests = resources.entry("requests").or_insert_with(|| json!({}));
-        for (name, amount) in wanted {
-            requests.as_object_mut().map(|requests| requests.entry(name).or_insert(amount));
-        }
+    if let Some(resources) = spec.get_mut("resources").and_then(Value::as_object_mut) {
+        requests_of_limits(resources, is_of_pods);
     }
-    resource_defaults(resources);
 }
 
 fn volume_defaults(volume: &mut Map<String, Value>) {
     if volume.keys().all(|field| field == "name") {
         volume.insert("emptyDir".to_owned(), json!({}));
     }
-    if let Some(host) = volume.get_mut("hostPath").and_then(Value::as_object_mut) {
-        default(host, "type", "");
-    }
-    if let Some(empty) = volume.get_mut("emptyDir").and_then(Value::as_object_mut) {
-        empty.get_mut("sizeLimit").into_iter().for_each(canonical);
-    }
-    for field in ["secret", "configMap", "projected", "downwardAPI"] {
-        if let Some(source) = volume.get_mut(field).and_then(Value::as_object_mut) {
-            if !source.contains_key("defaultMode") {
-                source.insert("defaultMode".to_owned(), json!(0o644));
+    for (kind, source) in volume.iter_mut() {
+        let Some(source) = source.as_object_mut() else { continue };
+        match kind.as_str() {
+            "emptyDir" => source.get_mut("sizeLimit").into_iter().for_each(canonical),
+            "hostPath" => absent(source, "type", || json!("")),
+            "secret" | "configMap" | "downwardAPI" | "projected" => files(source),
+            "image" => {
+                let reference = source.get("reference").and_then(Value::as_str).unwrap_or_default();
+                default(source, "pullPolicy", pull_policy(reference));
             }
-            objects(source, "items").for_each(source_defaults);
-            for projection in objects(source, "sources") {
-                if let Some(downward) = projection.get_mut("downwardAPI").and_then(Value::as_object_mut) {
-                    objects(downward, "items").for_each(source_defaults);
-                }
+            "iscsi" => default(source, "iscsiInterface", "default"),
+            "rbd" => {
+                default(source, "pool", "rbd");
+                default(source, "user", "admin");
+                default(source, "keyring", "/etc/ceph/keyring");
             }
+            "azureDisk" => {
+                absent(source, "cachingMode", || json!("ReadWrite"));
+                absent(source, "fsType", || json!("ext4"));
+                absent(source, "readOnly", || json!(false));
+                absent(source, "kind", || json!("Shared"));
+            }
+            "scaleIO" => {
+                default(source, "storageMode", "ThinProvisioned");
+                default(source, "fsType", "xfs");
+            }
+            "ephemeral" => {
+                let claim = source.get_mut("volumeClaimTemplate").and_then(|claim| claim.get_mut("spec"));
+                claim.and_then(Value::as_object_mut).into_iter().for_each(claim::defaults);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Of a volume of files.
+fn files(source: &mut Map<String, Value>) {
+    absent(source, "defaultMode", || json!(0o644));
+    objects(source, "items").for_each(source_defaults);
+    for projection in objects(source, "sources") {
+        if let Some(downward) = projection.get_mut("downwardAPI").and_then(Value::as_object_mut) {
+            objects(downward, "items").for_each(source_defaults);
+        }
+        if let Some(token) = projection.get_mut("serviceAccountToken").and_then(Value::as_object_mut) {
+            absent(token, "expirationSeconds", || json!(3600));
+        }
+    }
+}
+
+/// Writes the quantities of a list as the API stores them: of thousandths at the least.
+pub(crate) fn quantities(owner: &mut Map<String, Value>, list: &str) {
+    for value in owner.get_mut(list).and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        canonical(value);
+        let Some(amount) = value.as_str().and_then(|text| text.parse::<Quantity>().ok()) else { continue };
+        let thousandths = Quantity::from_millis(amount.millis());
+        if thousandths != amount {
+            *value = Value::String(thousandths.to_string());
         }
     }
 }

@@ -2,41 +2,67 @@
 
 use serde_json::Value;
 
-use super::{containers, entries, has, network, resources, security, text, volumes};
-pub(super) use crate::check::{invalid_names, ip, not_negative, one_of, texts, within};
+use super::{annotations, containers, spec};
+use crate::check::{has, invalid_names, labels, list, text};
 use crate::{FieldError, Path, names};
 
-/// Everything that is wrong with a Pod whose defaults are filled in.
-///
-/// The rules are the API's, as far as they concern a node: what only schedulers and controllers read (affinity,
-/// tolerations, spread constraints, readiness gates) is not looked at.
+/// Everything that is wrong with a Pod whose defaults are filled in, as whoever runs it from a manifest asks.
 pub fn validate(pod: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     metadata(&mut errors, &pod["metadata"]);
+    errors.extend(create(pod));
+    errors
+}
+
+/// What is wrong with a new Pod apart from its metadata.
+pub(super) fn create(pod: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    check(&mut errors, pod);
     let path = Path::ROOT.field("spec");
     let spec = &pod["spec"];
-    let known = volumes::check(&mut errors, spec, &path);
-    containers::check(&mut errors, spec, &path, &known);
-    one_of(&mut errors, spec, &path, "restartPolicy", &["Always", "OnFailure", "Never"]);
-    network::check(&mut errors, spec, &path);
-    security::check_pod(&mut errors, spec, &path);
-    if let Some(seconds) = spec["activeDeadlineSeconds"].as_i64() {
-        within(&mut errors, &path.field("activeDeadlineSeconds"), seconds, 1, i64::from(i32::MAX));
+    if !list(spec, "ephemeralContainers").is_empty() {
+        errors.push(FieldError::forbidden(&path.field("ephemeralContainers"), "cannot be set on create"));
     }
-    for (_, value) in entries(spec, "nodeSelector") {
-        let at = path.field("nodeSelector");
-        invalid_names(&mut errors, &at, value.as_str().unwrap_or_default(), names::label_value);
+    if !text(spec, "nodeName").is_empty() && !list(spec, "schedulingGates").is_empty() {
+        let why = "cannot be set until all schedulingGates have been cleared";
+        errors.push(FieldError::forbidden(&path.field("nodeName"), why));
     }
-    if has(spec, "os") {
-        let os = path.field("os");
-        match text(&spec["os"], "name") {
-            "" => errors.push(FieldError::required(&os.field("name"), "")),
-            "linux" | "windows" => {}
-            other => errors.push(FieldError::not_supported(&os, other, &["linux", "windows"])),
+    annotations::agree(&mut errors, &pod["metadata"], spec, &path);
+    errors
+}
+
+/// What every Pod must keep to, new or changed.
+pub(super) fn check(errors: &mut Vec<FieldError>, pod: &Value) {
+    let (meta, spec) = (&pod["metadata"], &pod["spec"]);
+    annotations::check(errors, meta, spec, &Path::ROOT.field("metadata").field("annotations"));
+    let path = Path::ROOT.field("spec");
+    spec::check(errors, spec, &path, Some(meta));
+    if text(spec, "serviceAccountName").is_empty() {
+        tokens_of_nobody(errors, spec, &path);
+    }
+    for field in ["containers", "initContainers"] {
+        let containers = path.field(field);
+        for (index, container) in list(spec, field).iter().enumerate() {
+            containers::trimmed_image(errors, container, &containers.index(index));
         }
     }
-    resources::check(&mut errors, &spec["resources"], &path.field("resources"));
-    errors
+}
+
+/// A token is that of the pod's account.
+fn tokens_of_nobody(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
+    let volumes = path.field("volumes");
+    for (index, volume) in list(spec, "volumes").iter().enumerate() {
+        let volume_at = volumes.index(index);
+        let projected = volume_at.field("projected");
+        let sources = projected.field("sources");
+        for (index, source) in list(&volume["projected"], "sources").iter().enumerate() {
+            if has(source, "serviceAccountToken") {
+                let why = "must not be specified when serviceAccountName is not set";
+                let at = sources.index(index);
+                errors.push(FieldError::forbidden(&at.field("serviceAccountToken"), why));
+            }
+        }
+    }
 }
 
 fn metadata(errors: &mut Vec<FieldError>, meta: &Value) {
@@ -48,24 +74,9 @@ fn metadata(errors: &mut Vec<FieldError>, meta: &Value) {
     if let Some(namespace) = meta["namespace"].as_str().filter(|name| !name.is_empty()) {
         invalid_names(errors, &path.field("namespace"), namespace, names::dns_label);
     }
-    let at = path.field("labels");
-    for (key, value) in entries(meta, "labels") {
-        invalid_names(errors, &at, key, names::qualified_name);
-        invalid_names(errors, &at, value.as_str().unwrap_or_default(), names::label_value);
-    }
-    let at = path.field("annotations");
-    let mut total = 0;
-    for (key, value) in entries(meta, "annotations") {
-        invalid_names(errors, &at, &key.to_ascii_lowercase(), names::qualified_name);
-        total += key.len() + value.as_str().unwrap_or_default().len();
-    }
-    if total > MAX_ANNOTATIONS {
-        errors.push(FieldError::too_long(&at, MAX_ANNOTATIONS));
-    }
+    labels(errors, &meta["labels"], &path.field("labels"));
+    annotations::form(errors, meta, &path.field("annotations"));
 }
-
-/// The bytes that all annotations may have together.
-const MAX_ANNOTATIONS: usize = 256 << 10;
 
 #[cfg(test)]
 mod tests;

@@ -3,204 +3,342 @@
 use serde_json::Value;
 
 use super::resources::quantity;
-use super::validate::{invalid_names, one_of};
-use super::{entries, has, list, text};
-use crate::{FieldError, Path, names};
+use super::{Meta, claim, disks, projected};
+use crate::check::{has, invalid_names, list, one_of, required, required_one_of, text};
+use crate::{FieldError, Path, Quantity, names};
 
-/// Checks a Pod's volumes and returns the names that may be mounted.
-pub(super) fn check<'v>(errors: &mut Vec<FieldError>, spec: &'v Value, path: &Path) -> Vec<&'v str> {
-    let mut known: Vec<&str> = Vec::new();
-    let volumes = path.field("volumes");
-    for (index, volume) in list(spec, "volumes").iter().enumerate() {
-        let at = volumes.index(index);
+/// Checks a pod's volumes and returns those that may be mounted.
+pub(super) fn check<'v>(
+    errors: &mut Vec<FieldError>,
+    spec: &'v Value,
+    path: &Path,
+    meta: Meta<'_>,
+) -> Vec<&'v Value> {
+    let pod = meta.map(|meta| text(meta, "name")).filter(|name| !name.is_empty());
+    let volumes = list(spec, "volumes");
+    let made = |volume: &&Value| has(volume, "ephemeral");
+    let made: Vec<String> = pod.map_or_else(Vec::new, |pod| {
+        volumes.iter().filter(made).map(|volume| format!("{pod}-{}", text(volume, "name"))).collect()
+    });
+    let mut known: Vec<&Value> = Vec::new();
+    let volumes_at = path.field("volumes");
+    for (index, volume) in volumes.iter().enumerate() {
+        let at = volumes_at.index(index);
         let before = errors.len();
         let name = text(volume, "name");
-        source(errors, volume, &at);
+        source(errors, volume, &at, pod, meta.is_some());
         if name.is_empty() {
             errors.push(FieldError::required(&at.field("name"), ""));
         } else {
             invalid_names(errors, &at.field("name"), name, names::dns_label);
         }
-        if known.contains(&name) {
+        if known.iter().any(|known| text(known, "name") == name) {
             errors.push(FieldError::duplicate(&at.field("name"), name));
         }
         if errors.len() == before {
-            known.push(name);
+            known.push(volume);
+        }
+        let wanted = text(&volume["persistentVolumeClaim"], "claimName");
+        if has(volume, "persistentVolumeClaim") && made.iter().any(|made| made == wanted) {
+            let why = "must not reference a PVC that gets created for an ephemeral volume";
+            let at = at.field("persistentVolumeClaim");
+            errors.push(FieldError::invalid(&at.field("claimName"), wanted, why));
         }
     }
     known
 }
 
-fn source(errors: &mut Vec<FieldError>, volume: &Value, path: &Path) {
-    let sources: Vec<_> =
-        volume.as_object().into_iter().flatten().filter(|(key, _)| *key != "name").collect();
-    if sources.is_empty() {
+/// The kinds of volumes in the order in which the API looks at them; only the first one that is there is checked.
+const KINDS: [&str; 30] = [
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "flexVolume",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+];
+
+fn source(errors: &mut Vec<FieldError>, volume: &Value, path: &Path, pod: Option<&str>, is_pod: bool) {
+    let mut kinds = KINDS.iter().filter(|kind| has(volume, kind));
+    let Some(kind) = kinds.next() else {
         errors.push(FieldError::required(path, "must specify a volume type"));
-    }
-    for (kind, _) in sources.iter().skip(1) {
-        errors.push(FieldError::forbidden(&path.field(kind), "may not specify more than 1 volume type"));
-    }
-    let Some((kind, source)) = sources.first() else { return };
-    let at = path.field(kind);
-    match kind.as_str() {
-        "emptyDir" if has(source, "sizeLimit") => {
-            quantity(errors, &at.field("sizeLimit"), &source["sizeLimit"]);
-        }
+        return;
+    };
+    let (source, at) = (&volume[*kind], path.field(kind));
+    let name = text(volume, "name");
+    match *kind {
+        "emptyDir" => empty_dir(errors, source, &at),
         "hostPath" => host_path(errors, source, &at),
-        "downwardAPI" => downward(errors, source, &at),
-        "projected" => {
-            for (index, projection) in list(source, "sources").iter().enumerate() {
-                let sources = at.field("sources");
-                let at = sources.index(index);
-                for (kind, projection) in entries_of(projection) {
-                    if kind == "downwardAPI" {
-                        downward(errors, projection, &at.field(kind));
-                    }
+        "secret" => files(errors, source, &at, "secretName"),
+        "configMap" => files(errors, source, &at, "name"),
+        "persistentVolumeClaim" => required(errors, source, &at, "claimName", ""),
+        "downwardAPI" => {
+            mode(errors, source, &at, "defaultMode");
+            for file in list(source, "items") {
+                downward_file(errors, file, &at);
+            }
+        }
+        "projected" => projected::check(errors, source, &at),
+        "ephemeral" => {
+            let template_at = at.field("volumeClaimTemplate");
+            if has(source, "volumeClaimTemplate") {
+                claim::check_template(errors, &source["volumeClaimTemplate"], &template_at);
+            } else {
+                errors.push(FieldError::required(&template_at, ""));
+            }
+            if let Some(pod) = pod.filter(|_| !name.is_empty()) {
+                let claim = format!("{pod}-{name}");
+                for why in names::dns_subdomain(&claim) {
+                    let why = format!("PVC name {claim:?}: {why}");
+                    errors.push(FieldError::invalid(&path.field("name"), name, &why));
                 }
             }
         }
-        _ => {}
+        "image" => {
+            if is_pod {
+                required(errors, source, &at, "reference", "");
+            }
+            let policies = ["Always", "IfNotPresent", "Never"];
+            required_one_of(errors, source, &at, "pullPolicy", &policies);
+        }
+        _ => disks::check(errors, kind, source, path, name),
+    }
+    for kind in kinds {
+        // The API misspells these two here.
+        let told = match *kind {
+            "cephfs" => "cephFS",
+            "downwardAPI" => "downwarAPI",
+            kind => kind,
+        };
+        errors.push(FieldError::forbidden(&path.field(told), "may not specify more than 1 volume type"));
     }
 }
 
-fn entries_of(object: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    object.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+fn empty_dir(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
+    let limit = source["sizeLimit"].as_str().map(str::parse::<Quantity>);
+    match limit {
+        Some(Ok(limit)) if limit.is_negative() => {
+            let why = "SizeLimit field must be a valid resource quantity";
+            errors.push(FieldError::forbidden(&path.field("sizeLimit"), why));
+        }
+        Some(Err(_)) => drop(quantity(errors, &path.field("sizeLimit"), &source["sizeLimit"])),
+        _ => {}
+    }
 }
 
 fn host_path(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
     match text(source, "path") {
         "" => errors.push(FieldError::required(&path.field("path"), "")),
-        value => no_backsteps(errors, &path.field("path"), value),
+        value => {
+            no_backsteps(errors, &path.field("path"), value);
+            let types = [
+                "",
+                "BlockDevice",
+                "CharDevice",
+                "Directory",
+                "DirectoryOrCreate",
+                "File",
+                "FileOrCreate",
+                "Socket",
+            ];
+            one_of(errors, source, path, "type", &types);
+        }
     }
-    let types =
-        ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
-    one_of(errors, source, path, "type", &types);
 }
 
-fn downward(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
+/// A volume of a Secret's or a ConfigMap's entries.
+fn files(errors: &mut Vec<FieldError>, source: &Value, path: &Path, name: &str) {
+    required(errors, source, path, name, "");
     mode(errors, source, path, "defaultMode");
     let items = path.field("items");
-    for (index, file) in list(source, "items").iter().enumerate() {
-        let at = items.index(index);
-        match text(file, "path") {
-            "" => errors.push(FieldError::required(&at.field("path"), "")),
-            value => relative(errors, &at.field("path"), value),
-        }
-        mode(errors, file, &at, "mode");
-        match (has(file, "fieldRef"), has(file, "resourceFieldRef")) {
-            (false, false) => {
-                let why = "one of fieldRef and resourceFieldRef is required";
-                errors.push(FieldError::required(&at, why));
-            }
-            (true, true) => {
-                let why = "fieldRef and resourceFieldRef can not be specified simultaneously";
-                errors.push(FieldError::invalid(&at, "resource", why));
-            }
-            (false, true) if text(&file["resourceFieldRef"], "containerName").is_empty() => {
-                let at = at.field("resourceFieldRef");
-                errors.push(FieldError::required(&at.field("containerName"), ""));
-            }
-            (true, false) => {
-                let at = at.field("fieldRef");
-                field_ref(errors, &file["fieldRef"], &at, &VOLUME_FIELDS);
-            }
-            _ => {}
-        }
+    for (index, item) in list(source, "items").iter().enumerate() {
+        key_to_path(errors, item, &items.index(index));
     }
 }
 
-const VOLUME_FIELDS: [&str; 5] =
-    ["metadata.name", "metadata.namespace", "metadata.labels", "metadata.annotations", "metadata.uid"];
+/// An entry and the file that it becomes.
+pub(super) fn key_to_path(errors: &mut Vec<FieldError>, item: &Value, path: &Path) {
+    required(errors, item, path, "key", "");
+    required(errors, item, path, "path", "");
+    unreserved(errors, &path.field("path"), text(item, "path"));
+    mode(errors, item, path, "mode");
+}
+
+/// A file that tells something of the pod.
+pub(super) fn downward_file(errors: &mut Vec<FieldError>, file: &Value, path: &Path) {
+    required(errors, file, path, "path", "");
+    unreserved(errors, &path.field("path"), text(file, "path"));
+    match (has(file, "fieldRef"), has(file, "resourceFieldRef")) {
+        (true, both) => {
+            field_ref(errors, &file["fieldRef"], &path.field("fieldRef"), &FILE_FIELDS);
+            if both {
+                let why = "fieldRef and resourceFieldRef can not be specified simultaneously";
+                errors.push(FieldError::invalid(path, "resource", why));
+            }
+        }
+        (false, true) => {
+            resource_field(errors, &file["resourceFieldRef"], &path.field("resourceFieldRef"), true);
+        }
+        (false, false) => {
+            errors.push(FieldError::required(path, "one of fieldRef and resourceFieldRef is required"));
+        }
+    }
+    mode(errors, file, path, "mode");
+}
+
+const FILE_FIELDS: [&str; 5] =
+    ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
+
+/// The fields of a pod that can be named at all.
+const FIELDS: [&str; 15] = [
+    "metadata.annotations",
+    "metadata.labels",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.host",
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.serviceAccountName",
+    "spec.schedulerName",
+    "status.phase",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
 
 /// Checks a reference to a field of the Pod.
 pub(super) fn field_ref(errors: &mut Vec<FieldError>, selector: &Value, path: &Path, allowed: &[&str]) {
     let at = path.field("fieldPath");
-    match text(selector, "fieldPath") {
-        "" => errors.push(FieldError::required(&at, "")),
-        value => {
-            let subscripted = ["metadata.labels['", "metadata.annotations['"];
-            let of_map = subscripted.iter().any(|prefix| value.starts_with(prefix)) && value.ends_with("']");
-            if !of_map && !allowed.contains(&value) {
-                errors.push(FieldError::not_supported(&at, value, allowed));
-            }
+    let (version, value) = (text(selector, "apiVersion"), text(selector, "fieldPath"));
+    if version.is_empty() {
+        errors.push(FieldError::required(&path.field("apiVersion"), ""));
+        return;
+    }
+    if value.is_empty() {
+        errors.push(FieldError::required(&at, ""));
+        return;
+    }
+    let subscripted = value.strip_suffix("']").and_then(|rest| rest.split_once("['"));
+    let why = match subscripted {
+        _ if version != "v1" => format!("unsupported pod version: {version}"),
+        Some(("metadata.annotations" | "metadata.labels", _)) => String::new(),
+        Some(_) => format!("field label does not support subscript: {value}"),
+        None if FIELDS.contains(&value) => String::new(),
+        None => format!("field label not supported: {value}"),
+    };
+    if !why.is_empty() {
+        errors.push(FieldError::invalid(&at, value, &format!("error converting fieldPath: {why}")));
+        return;
+    }
+    // What it was called once.
+    let value = if value == "spec.host" { "spec.nodeName" } else { value };
+    match subscripted {
+        Some(("metadata.annotations", key)) => {
+            invalid_names(errors, path, &key.to_lowercase(), names::qualified_name);
         }
+        Some((_, key)) => invalid_names(errors, path, key, names::qualified_name),
+        None if !allowed.contains(&value) => {
+            let mut allowed = allowed.to_vec();
+            allowed.sort_unstable();
+            errors.push(FieldError::not_supported(&at, value, &allowed));
+        }
+        None => {}
     }
 }
 
-fn mode(errors: &mut Vec<FieldError>, object: &Value, path: &Path, field: &str) {
+const RESOURCES: [&str; 6] = [
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+];
+
+/// Checks a reference to what a container asks for; a file says of which one.
+pub(super) fn resource_field(errors: &mut Vec<FieldError>, from: &Value, path: &Path, in_file: bool) {
+    let name = text(from, "resource");
+    let huge = ["limits.hugepages-", "requests.hugepages-"].iter().any(|prefix| name.starts_with(prefix));
+    if in_file && text(from, "containerName").is_empty() {
+        errors.push(FieldError::required(&path.field("containerName"), ""));
+    } else if name.is_empty() {
+        errors.push(FieldError::required(&path.field("resource"), ""));
+    } else if !RESOURCES.contains(&name) && !huge {
+        errors.push(FieldError::not_supported(&path.field("resource"), name, &RESOURCES));
+    }
+    let divisor = from["divisor"].as_str().unwrap_or("0");
+    let Some(divisor) = divisor.parse::<Quantity>().ok().filter(|divisor| !divisor.is_zero()) else { return };
+    let divisor = divisor.to_string();
+    let (what, allowed) = match name {
+        "limits.cpu" | "requests.cpu" if ["1", "1m"].contains(&divisor.as_str()) => return,
+        "limits.cpu" | "requests.cpu" => ("cpu", "1m and 1"),
+        "limits.memory" | "requests.memory" => ("memory", SIZES),
+        "limits.ephemeral-storage" | "requests.ephemeral-storage" => ("local ephemeral storage", SIZES),
+        _ if huge => ("hugepages", SIZES),
+        _ => return,
+    };
+    if !allowed.split(", ").any(|size| size == divisor) {
+        let why = format!("only divisor's values {allowed} are supported with the {what} resource");
+        errors.push(FieldError::invalid(&path.field("divisor"), name, &why));
+    }
+}
+
+/// The units in which bytes can be told.
+const SIZES: &str = "1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei";
+
+/// Checks the permissions of a file.
+pub(super) fn mode(errors: &mut Vec<FieldError>, object: &Value, path: &Path, field: &str) {
     if let Some(mode) = object[field].as_i64().filter(|mode| !(0..=0o777).contains(mode)) {
         let why = "must be a number between 0 and 0777 (octal), both inclusive";
         errors.push(FieldError::invalid(&path.field(field), mode, why));
     }
 }
 
-/// Checks a container's mounts against the volumes there are.
-pub(super) fn check_mounts(errors: &mut Vec<FieldError>, container: &Value, path: &Path, known: &[&str]) {
-    let mounts = path.field("volumeMounts");
-    let privileged = container["securityContext"]["privileged"] == true;
-    let mut seen: Vec<&str> = Vec::new();
-    for (index, mount) in list(container, "volumeMounts").iter().enumerate() {
-        let at = mounts.index(index);
-        let name = text(mount, "name");
-        if name.is_empty() {
-            errors.push(FieldError::required(&at.field("name"), ""));
-        }
-        if !known.contains(&name) {
-            errors.push(FieldError::not_found(&at.field("name"), name));
-        }
-        let target = text(mount, "mountPath");
-        if target.is_empty() {
-            errors.push(FieldError::required(&at.field("mountPath"), ""));
-        } else if seen.contains(&target) {
-            errors.push(FieldError::invalid(&at.field("mountPath"), target, "must be unique"));
-        }
-        seen.push(target);
-        for field in ["subPath", "subPathExpr"] {
-            relative(errors, &at.field(field), text(mount, field));
-        }
-        if !text(mount, "subPath").is_empty() && !text(mount, "subPathExpr").is_empty() {
-            let why = "subPathExpr and subPath are mutually exclusive";
-            errors.push(FieldError::invalid(&at.field("subPathExpr"), text(mount, "subPathExpr"), why));
-        }
-        let propagations = ["None", "HostToContainer", "Bidirectional"];
-        one_of(errors, mount, &at, "mountPropagation", &propagations);
-        if text(mount, "mountPropagation") == "Bidirectional" && !privileged {
-            let why = "Bidirectional mount propagation is available only to privileged containers";
-            errors.push(FieldError::forbidden(&at.field("mountPropagation"), why));
-        }
-        recursive(errors, mount, &at);
-    }
-}
-
-fn recursive(errors: &mut Vec<FieldError>, mount: &Value, path: &Path) {
-    one_of(errors, mount, path, "recursiveReadOnly", &["Disabled", "IfPossible", "Enabled"]);
-    let wanted = text(mount, "recursiveReadOnly");
-    if wanted.is_empty() {
-        return;
-    }
-    let at = path.field("recursiveReadOnly");
-    if mount["readOnly"] != true {
-        errors.push(FieldError::forbidden(&at, "may only be specified when readOnly is true"));
-    } else if wanted != "Disabled" && !["", "None"].contains(&text(mount, "mountPropagation")) {
-        let why = "may only be specified when mountPropagation is None or not specified";
-        errors.push(FieldError::forbidden(&at, why));
-    }
-}
-
-fn relative(errors: &mut Vec<FieldError>, path: &Path, value: &str) {
+/// Refuses a path that leads out of where it begins.
+pub(super) fn relative(errors: &mut Vec<FieldError>, path: &Path, value: &str) {
     if value.starts_with('/') {
         errors.push(FieldError::invalid(path, value, "must be a relative path"));
     }
     no_backsteps(errors, path, value);
 }
 
-fn no_backsteps(errors: &mut Vec<FieldError>, path: &Path, value: &str) {
-    if value.split('/').any(|part| part == "..") {
-        errors.push(FieldError::invalid(path, value, "must not contain '..'"));
+/// Refuses a path that leads out, or into what the node keeps for itself.
+pub(super) fn unreserved(errors: &mut Vec<FieldError>, path: &Path, value: &str) {
+    relative(errors, path, value);
+    if value.starts_with("..") && !value.starts_with("../") {
+        errors.push(FieldError::invalid(path, value, "must not start with '..'"));
     }
 }
 
-/// Whether a map of the Pod is named in a list; unused entries are fine.
-pub(super) fn has_any(object: &Value, field: &str) -> bool {
-    entries(object, field).next().is_some()
+/// Refuses a path with a step up.
+pub(super) fn no_backsteps(errors: &mut Vec<FieldError>, path: &Path, value: &str) {
+    if value.split('/').any(|part| part == "..") {
+        errors.push(FieldError::invalid(path, value, "must not contain '..'"));
+    }
 }

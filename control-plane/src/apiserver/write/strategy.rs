@@ -1,7 +1,7 @@
 //! What kinds do each in their own way when they are written. The lists are facts of the API that no schema tells.
 
 use api_objects::schema::Type;
-use api_objects::{certificates, decode};
+use api_objects::{certificates, decode, pod};
 use serde_json::{Value, json};
 
 use crate::apiserver::auth::User;
@@ -149,6 +149,7 @@ pub(super) fn tell_asker(kind: &str, user: &User, object: &mut Value) {
 pub(super) fn stamp_status(kind: &str, live: &Value, object: &mut Value, now: &str) {
     match kind {
         "CertificateSigningRequest" => certificates::stamp(object, live, now),
+        "Pod" => pod::keep_status(object, live),
         "PersistentVolume" => {
             let (phase, since) = ("phase", "lastPhaseTransitionTime");
             let same = live["status"][phase] == object["status"][phase];

@@ -35,7 +35,10 @@ fn what_is_missing_is_named_with_its_path() {
         errors,
         [
             "metadata.name: Required value: name or generateName is required",
-            "spec.containers: Required value"
+            "spec.terminationGracePeriodSeconds: Required value",
+            "spec.containers: Required value",
+            "spec.restartPolicy: Required value",
+            "spec.dnsPolicy: Required value"
         ]
     );
 }
@@ -66,11 +69,11 @@ fn each_rule_has_the_apis_sentence() {
         ),
         (
             json!({"volumeMounts": [{"name": "v", "mountPath": "/w", "subPath": "../x"}]}),
-            r#"volumeMounts[0].subPath: Invalid value: "../x": must not contain '..'"#,
+            r#"volumeMounts.subPath: Invalid value: "../x": must not contain '..'"#,
         ),
         (
             json!({"volumeMounts": [{"name": "v", "mountPath": "/w", "mountPropagation": "Bidirectional"}]}),
-            "volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers",
+            "volumeMounts.mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers",
         ),
         (json!({"livenessProbe": {}}), "livenessProbe: Required value: must specify a handler type"),
         (
@@ -87,7 +90,7 @@ fn each_rule_has_the_apis_sentence() {
         ),
         (
             json!({"securityContext": {"privileged": true, "allowPrivilegeEscalation": false}}),
-            "securityContext.allowPrivilegeEscalation: Invalid value: false: cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+            r#"securityContext: Invalid value: {"allowPrivilegeEscalation":false,"privileged":true}: cannot set `allowPrivilegeEscalation` to false and `privileged` to true"#,
         ),
     ] {
         let errors = container(more.clone());
