@@ -15,8 +15,8 @@ use crate::flowcontrol::{level, schema};
 use crate::networking::{endpoint_slice, ingress, ingress_class, network_policy};
 use crate::storage::{attachment, class, csi};
 use crate::{
-    FieldError, apiextensions, apiregistration, certificates, coordination, devices, flowcontrol, networking,
-    node as runtime_class, pod, rbac, scheduling,
+    FieldError, apiextensions, apiregistration, apps, autoscaling, batch, certificates, coordination,
+    devices, flowcontrol, networking, node as runtime_class, pod, rbac, scheduling,
 };
 
 /// What the API does with the objects of one kind. The metadata is looked at for all kinds alike.
@@ -70,6 +70,8 @@ pub fn of(group: &str, kind: &str) -> Option<&'static Rules> {
     match group {
         "" => core_group(kind),
         "admissionregistration.k8s.io" => admission_group(kind),
+        "apps" => apps::rules(kind),
+        "batch" => batch::rules(kind),
         "networking.k8s.io" => networking_group(kind),
         "rbac.authorization.k8s.io" => rbac_group(kind),
         "resource.k8s.io" => resource_group(kind),
@@ -248,6 +250,7 @@ fn other(group: &str, kind: &str) -> Option<&'static Rules> {
                     .told(apiregistration::status)
             }
         }
+        ("autoscaling", "HorizontalPodAutoscaler") => const { &autoscaling::RULES },
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             const {
                 &Rules::new(certificates::create, certificates::update)
@@ -283,6 +286,7 @@ fn other(group: &str, kind: &str) -> Option<&'static Rules> {
         ("node.k8s.io", "RuntimeClass") => {
             const { &Rules::new(runtime_class::create, runtime_class::update) }
         }
+        ("policy", "PodDisruptionBudget") => const { &crate::policy::RULES },
         ("scheduling.k8s.io", "PriorityClass") => {
             const { &Rules::new(scheduling::create, scheduling::update).filled(scheduling::defaults) }
         }
