@@ -117,6 +117,7 @@ async fn what_is_granted_can_be_done_at_once_and_nothing_else() {
 async fn a_token_is_good_while_its_account_is_there() {
     let world = World::new();
     let nobody = Peer::Shown(Shown::default());
+    world.create("/api/v1/namespaces", json!({"metadata": {"name": "d"}})).await;
     let accounts = "/api/v1/namespaces/d/serviceaccounts";
     world.create(accounts, json!({"metadata": {"name": "a"}})).await;
     let made = world.create(&format!("{accounts}/a/token"), json!({"spec": {"audiences": []}})).await;

@@ -31,11 +31,16 @@ impl Got {
 }
 
 impl World {
-    fn new() -> Self {
+    async fn new() -> Self {
         let server =
             Server::new(Arc::new(Embedded::in_memory().unwrap()), "1.2.3.4:6443".to_owned()).unwrap();
         let feed = tokio::spawn(server.clone().follow());
-        Self { server, feed }
+        let world = Self { server, feed };
+        for name in ["default", "n"] {
+            let namespace = json!({"metadata": {"name": name}, "status": {"phase": "Active"}});
+            world.put(&format!("/registry/namespaces/{name}"), &namespace).await;
+        }
+        world
     }
 
     async fn send(&self, method: &str, uri: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Got {
@@ -61,7 +66,7 @@ impl World {
 
 #[tokio::test]
 async fn what_is_not_there_is_told_as_clients_know_it() {
-    let world = World::new();
+    let world = World::new().await;
     for (method, uri, code, reason) in [
         ("GET", "/zz", 404, None),
         ("GET", "/apis/zz.example/v1/things", 404, None),
@@ -91,7 +96,7 @@ async fn what_is_not_there_is_told_as_clients_know_it() {
 
 #[tokio::test]
 async fn an_object_is_made_read_and_deleted() {
-    let world = World::new();
+    let world = World::new().await;
     let body = r#"{"metadata":{"generateName":"c-","labels":{"a":"b"}},"data":{"k":"v"}}"#;
     let made = world.send("POST", "/api/v1/namespaces/n/configmaps", &[], body).await;
     let made = made.json();
@@ -117,7 +122,7 @@ async fn an_object_is_made_read_and_deleted() {
 
 #[tokio::test]
 async fn one_event_is_served_in_two_groups() {
-    let world = World::new();
+    let world = World::new().await;
     let body = r#"{"metadata":{"name":"e"},"regarding":{"kind":"Pod","namespace":"n","name":"p"},"note":"n",
         "eventTime":"2026-01-01T00:00:00.000000Z","reportingController":"a.b/c","reportingInstance":"i",
         "action":"A","reason":"R","type":"Normal"}"#;
@@ -134,7 +139,7 @@ async fn one_event_is_served_in_two_groups() {
 
 #[tokio::test]
 async fn a_long_list_is_compressed_and_can_be_had_in_pages() {
-    let world = World::new();
+    let world = World::new().await;
     for n in 0..1500 {
         let name = format!("c{n:04}");
         let object = json!({"metadata": {"name": name, "namespace": "n"}, "data": {"k": "v".repeat(100)}});
@@ -171,7 +176,7 @@ async fn a_long_list_is_compressed_and_can_be_had_in_pages() {
 
 #[tokio::test]
 async fn discovery_is_not_sent_again_to_those_who_have_it() {
-    let world = World::new();
+    let world = World::new().await;
     let accept = ("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
     let got = world.send("GET", "/apis", &[accept], "").await;
     assert_eq!(got.json()["kind"], "APIGroupDiscoveryList");
@@ -185,7 +190,7 @@ async fn discovery_is_not_sent_again_to_those_who_have_it() {
 
 #[tokio::test]
 async fn health_and_metrics() {
-    let world = World::new();
+    let world = World::new().await;
     world.get("/api/v1/pods").await;
     let waiting = world.get("/readyz").await;
     let told = b"[-]bootstrap failed: what every cluster has is not written yet\nreadyz check failed\n";
@@ -206,7 +211,7 @@ async fn health_and_metrics() {
 
 #[tokio::test]
 async fn a_closing_server_ends_its_watches_and_is_not_ready() {
-    let world = World::new();
+    let world = World::new().await;
     let uri = "/api/v1/configmaps?watch=1&allowWatchBookmarks=true";
     let watch = world.get(uri);
     let close = async {
@@ -243,7 +248,7 @@ async fn one_http2_connection_carries_many_watches_and_a_slow_one_holds_up_none(
     use hyper_util::rt::{TokioExecutor, TokioIo};
 
     const WATCHES: usize = 100;
-    let world = World::new();
+    let world = World::new().await;
     let (ours, theirs) = tokio::io::duplex(64 << 10);
     tokio::spawn(crate::apiserver::http::serve::connection(
         world.server.clone(),

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::target::Write;
-use super::{admit, create, deletion, prepare};
+use super::{create, deletion, prepare};
 use crate::apiserver::http::answer::Answer;
 use crate::apiserver::status::Status;
 use crate::storage::{Change, Expect, StoreError};
@@ -38,7 +38,6 @@ pub(super) async fn change(
         let live = write.live(entry.modified, &entry.value)?;
         let Made { mut object, warnings } = make(Some(&live))?;
         prepare::same_name(write, &mut object)?;
-        admit::admit(write.context, write.resource, &mut object)?;
         prepare::update(write, &live, &mut object)?;
         let answer = |revision| write.answer(StatusCode::OK, &object, Some(revision), &warnings);
         if write.options.dry_run || (object == live && !done(&object)) {

@@ -62,7 +62,7 @@ pub(super) async fn store(
     warnings: &[String],
 ) -> Result<Answer, Status> {
     let name = prepare(write, &mut object)?;
-    admit::admit(write.context, write.resource, &mut object)?;
+    admit::create(write, &mut object).await?;
     let kind = write.resource.kind.kind.as_str();
     strategy::first_status(kind, write.of, &mut object);
     strategy::tell_asker(kind, &write.context.user, &mut object);
@@ -130,7 +130,7 @@ fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-fn suffix() -> String {
+pub(super) fn suffix() -> String {
     random::<GENERATED>().iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect()
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::deletion::{self, Next};
 use super::options::Options;
 use super::target::{Write, warn};
-use super::{decode, prepare, strategy};
+use super::{admit, decode, prepare, strategy};
 use crate::apiserver::http::answer::Answer;
 use crate::apiserver::http::query::Query;
 use crate::apiserver::http::request::Context;
@@ -108,6 +108,7 @@ pub(super) async fn remove(
     options: &deletion::Options,
 ) -> Result<Deleted, Status> {
     let (key, store) = (write.key(name), write.server.caches.store());
+    admit::delete(write, name)?;
     loop {
         let entry = store.get(&key).await?.what.ok_or_else(|| Status::not_found(write.resource, name))?;
         let live = write.live(entry.modified, &entry.value)?;
