@@ -56,7 +56,11 @@ impl World {
         let settings = simulate::Settings { nodes, ..simulate::Settings::default() };
         let run = simulate::run(server.clone(), settings, closing.clone());
         tasks.spawn(async move { run.await.map_err(|ended| ended.to_string()) });
-        Self { client, server, closing, tasks }
+        let world = Self { client, server, closing, tasks };
+        let account = Id::new(&Gvr::of("", "v1", "serviceaccounts"), "default", "default");
+        // Without it no pod is taken.
+        world.until("there is an account", async || world.client.get(&account).await.is_ok()).await;
+        world
     }
 
     /// Ends everything, in order and soon.

@@ -114,6 +114,30 @@ async fn what_is_granted_can_be_done_at_once_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn nobody_grants_what_they_do_not_hold() {
+    let world = World::new();
+    world.create("/api/v1/namespaces", json!({"metadata": {"name": "d"}})).await;
+    let role = json!({"metadata": {"name": "maker"}, "rules": [
+        {"verbs": ["create", "update"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"]},
+        {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]},
+    ]});
+    world.create(&format!("{RBAC}/clusterroles"), role).await;
+    let user = json!({"kind": "User", "name": "alice", "apiGroup": "rbac.authorization.k8s.io"});
+    world.create(&format!("{RBAC}/clusterrolebindings"), binding("b", "maker", user)).await;
+    let alice = world.certificate("alice");
+    let role = |resource: &str| json!({"metadata": {"name": "r"}, "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": [resource]}]});
+    let roles = format!("{RBAC}/namespaces/d/roles");
+    let (code, refusal) = world.send(&alice, "POST", &roles, "", role("secrets")).await;
+    let why = refusal["message"].as_str().unwrap_or_default();
+    assert!(
+        code == 403 && why.contains("is attempting to grant RBAC permissions not currently held"),
+        "{why}"
+    );
+    assert_eq!(world.send(&alice, "POST", &roles, "", role("pods")).await.0, 201);
+    assert_eq!(world.send(&alice, "PUT", &format!("{roles}/r"), "", role("secrets")).await.0, 403);
+}
+
+#[tokio::test]
 async fn a_token_is_good_while_its_account_is_there() {
     let world = World::new();
     let nobody = Peer::Shown(Shown::default());

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::target::Write;
-use super::{create, deletion, prepare};
+use super::{admit, create, deletion, prepare};
 use crate::apiserver::http::answer::Answer;
 use crate::apiserver::status::Status;
 use crate::storage::{Change, Expect, StoreError};
@@ -36,9 +36,11 @@ pub(super) async fn change(
             }
         };
         let live = write.live(entry.modified, &entry.value)?;
-        let Made { mut object, warnings } = make(Some(&live))?;
+        let Made { mut object, mut warnings } = make(Some(&live))?;
         prepare::same_name(write, &mut object)?;
+        admit::update(write, &live, &object).await?;
         prepare::update(write, &live, &mut object)?;
+        warnings.extend(admit::complete(write, Some(&live), &object).await?);
         let answer = |revision| write.answer(StatusCode::OK, &object, Some(revision), &warnings);
         if write.options.dry_run || (object == live && !done(&object)) {
             return answer(entry.modified);

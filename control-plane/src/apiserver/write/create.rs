@@ -71,6 +71,7 @@ pub(super) async fn store(
     }
     for_storage(write.of, &mut object);
     write.check_new(&name, &object)?;
+    let warnings = &[warnings, &admit::complete(write, None, &object).await?].concat();
     let (store, key) = (write.server.caches.store(), write.key(&name));
     let exists = || Status::already_exists(write.resource, &name);
     if write.options.dry_run {

@@ -1,7 +1,7 @@
 //! Between what was asked for and what is stored: what a write cannot change is put back, what the server decides is
 //! put in.
 
-use api_objects::{FieldError, Path, decode, meta};
+use api_objects::{FieldError, Kind as ErrorKind, Path, decode, meta};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -70,14 +70,22 @@ pub(super) fn update(write: &Write<'_>, live: &Value, object: &mut Value) -> Res
         errors.extend(match write.part {
             Part::Whole => (rules.update)(object, live),
             Part::Status => (rules.status)(object, live),
-            Part::Ephemeral | Part::Resources => (rules.create)(object),
+            Part::Ephemeral | Part::Resources => {
+                let mut found = (rules.create)(object);
+                // They may not be there from the beginning; this is where they come from.
+                let listed = |error: &FieldError| error.field == "spec.ephemeralContainers";
+                found.retain(|error| error.kind != ErrorKind::Forbidden || !listed(error));
+                found
+            }
             Part::Finalizers | Part::Approval | Part::Derived => Vec::new(),
         });
     }
     if !errors.is_empty() {
         return Err(write.invalid(&name, errors));
     }
-    if write.resource.kind.generations && asks_for_else(write, live, object) {
+    // A node is given to a pod, not asked for.
+    let bound = write.part == Part::Derived && kind == "Pod";
+    if write.resource.kind.generations && !bound && asks_for_else(write, live, object) {
         let generation = live["metadata"]["generation"].as_i64().unwrap_or(0);
         object["metadata"]["generation"] = (generation + 1).into();
     }

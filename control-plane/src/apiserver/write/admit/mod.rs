@@ -1,25 +1,31 @@
 //! What other objects have to say about a new one: admission.
 //!
 //! ```text
-//!   create ─▶ namespace is there, and stays ─▶ of a pod: account ─▶ priority ─▶ tolerations ─▶ checked by its rules
+//!   create ─▶ grants only what is held ─▶ namespace is there, and stays ─▶ of a pod: account ─▶ priority
+//!          ─▶ tolerations ─▶ checked by its rules ─▶ Pod Security ─▶ stored
+//!   update ─▶ grants only what is held ─▶ checked by its rules ─▶ Pod Security ─▶ stored
 //! ```
 //!
 //! The plugins decide on values; what they need of other objects is looked up here, as new as every acknowledged
 //! write.
 
+mod grant;
 mod namespace;
+mod pod_security;
 mod priority;
 mod service_account;
 mod tolerations;
 
 use serde_json::Value;
 
+use super::part::Part;
 use super::target::Write;
 use crate::apiserver::cache::{Keys, Page, When};
 use crate::apiserver::status::Status;
 
 /// Lets a new object come to be, changed perhaps, or refuses it.
 pub(super) async fn create(write: &Write<'_>, object: &mut Value) -> Result<(), Status> {
+    grant::check(write, None, object).await?;
     let kind = &write.resource.kind;
     let namespace = write.context.target.namespace.as_str();
     if kind.namespaced {
@@ -54,6 +60,23 @@ pub(super) async fn create(write: &Write<'_>, object: &mut Value) -> Result<(), 
     priority::put(object, &class);
     tolerations::put(object);
     Ok(())
+}
+
+/// Lets an object become another one, or refuses it.
+pub(super) async fn update(write: &Write<'_>, old: &Value, new: &Value) -> Result<(), Status> {
+    if write.part == Part::Whole { grant::check(write, Some(old), new).await } else { Ok(()) }
+}
+
+/// Looks at an object that is complete and follows its rules; the warnings for who wrote it are returned.
+pub(super) async fn complete(
+    write: &Write<'_>,
+    old: Option<&Value>,
+    new: &Value,
+) -> Result<Vec<String>, Status> {
+    match write.part {
+        Part::Whole | Part::Ephemeral => pod_security::check(write, old, new).await,
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Lets an object go, or refuses it.
