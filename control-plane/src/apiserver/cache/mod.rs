@@ -82,7 +82,15 @@ impl Caches {
         });
         if !cache.is_filled() {
             // A list before the feed has begun could miss what is written between the two.
-            self.wait_for(None).await;
+            if tokio::time::timeout(NAMED_WITHIN, self.wait_for(None)).await.is_err() {
+                // Why it has not is the store's to say.
+                self.store.stats().await?;
+                return Err(StoreError::Unavailable {
+                    operation: "follow",
+                    store: "below the watch cache".to_owned(),
+                    reason: "it is not followed yet".to_owned(),
+                });
+            }
             cache.fill(&*self.store).await?;
         }
         Ok(cache)
