@@ -101,6 +101,13 @@ mod tests {
         assert_eq!(entry.config().unwrap(), b"{}");
     }
 
+    #[test]
+    fn numbers_keep_their_last_digit() {
+        let mut entry = CacheEntry::new("net", "abc", "eth0", b"{}");
+        entry.result = Some(serde_json::json!({"custom": 6.917178942151061e-211}));
+        assert_eq!(CacheEntry::parse(&entry.to_bytes()).unwrap(), entry);
+    }
+
     proptest::proptest! {
         #[test]
         fn a_damaged_entry_never_panics(damage in crate::damage::any()) {
