@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Versions, reference};
 use crate::check::{has, invalid_names, list, text};
-use crate::pod::container_resource_name;
+use crate::core::container_name;
 use crate::{FieldError, Path, Quantity, names};
 
 /// The kinds of metrics, by the field that tells of each, in the order in which the API looks at them.
@@ -83,7 +83,7 @@ fn source(errors: &mut Vec<FieldError>, source: &Value, path: &Path, field: &str
             let at = path.field("name");
             match text(source, "name") {
                 "" => errors.push(FieldError::required(&at, "must specify a resource name")),
-                name if field == "containerResource" => container_resource_name(errors, name, &at),
+                name if field == "containerResource" => container_name(errors, &at, name),
                 _ => {}
             }
         }

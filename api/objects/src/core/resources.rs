@@ -46,6 +46,7 @@ pub(super) fn is_quota(name: &str) -> bool {
     QUOTA.contains(&name) || name.starts_with("hugepages-") || name.starts_with("requests.hugepages-")
 }
 
+/// Whether a resource is in Kubernetes' own domain, which names without a domain are in as well.
 pub(super) fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")
 }
@@ -57,12 +58,17 @@ pub(crate) fn is_extended(name: &str) -> bool {
 }
 
 /// Whether more may be promised of a resource than there is.
-pub(super) fn can_be_overcommitted(name: &str) -> bool {
+pub(crate) fn can_be_overcommitted(name: &str) -> bool {
     is_native(name) && !name.starts_with("hugepages-")
 }
 
+/// Whether there are no parts of a resource.
+pub(crate) fn is_counted(name: &str) -> bool {
+    WHOLE.contains(&name) || is_extended(name)
+}
+
 /// Refuses the name of a resource that is none.
-pub(super) fn name(errors: &mut Vec<FieldError>, path: &Path, name: &str) {
+pub(crate) fn name(errors: &mut Vec<FieldError>, path: &Path, name: &str) {
     let before = errors.len();
     invalid_names(errors, path, name, names::qualified_name);
     if errors.len() == before && !name.contains('/') && !is_quota(name) && name != "storage" {
@@ -97,7 +103,7 @@ pub(super) fn amount(errors: &mut Vec<FieldError>, path: &Path, name: &str, valu
         let why = "must be greater than or equal to 0";
         errors.push(FieldError::invalid(path, amount.to_string(), why));
     }
-    if (WHOLE.contains(&name) || is_extended(name)) && amount.millis() % 1000 != 0 {
+    if is_counted(name) && amount.millis() % 1000 != 0 {
         errors.push(FieldError::invalid(path, amount.to_string(), "must be an integer"));
     }
 }

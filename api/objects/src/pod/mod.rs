@@ -36,7 +36,6 @@ pub use validate::validate;
 pub(crate) use claim::defaults as claim_defaults;
 pub(crate) use defaults::{absent, default};
 pub(crate) use prepare::prepare_template;
-pub(crate) use resources::container_resource_name;
 pub(crate) use template::{
     POD_TEMPLATE, REPLICATION_CONTROLLER, check_running, check_template, metadata as template_metadata,
     not_more, selected, template_defaults,

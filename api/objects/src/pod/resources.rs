@@ -5,43 +5,18 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::devices;
-use crate::check::{entries, has, invalid_names, list, text};
-use crate::{FieldError, Path, Quantity, names};
+use crate::check::{entries, has, list, text};
+use crate::core::resources::{self, can_be_overcommitted, container_name, is_counted};
+use crate::{FieldError, Path, Quantity};
 
 const HUGE: &str = "hugepages-";
 
-/// What has no domain and is known somewhere: the names of quotas among them.
-const STANDARD: [&str; 20] = [
-    "cpu",
-    "memory",
-    "ephemeral-storage",
-    "requests.cpu",
-    "requests.memory",
-    "requests.ephemeral-storage",
-    "limits.cpu",
-    "limits.memory",
-    "limits.ephemeral-storage",
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "configmaps",
-    "persistentvolumeclaims",
-    "storage",
-    "requests.storage",
-    "services.nodeports",
-    "services.loadbalancers",
-];
-
-/// What a container can ask for without a domain, beside huge pages.
-const OF_CONTAINERS: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 /// What a pod as a whole can ask for, beside huge pages.
 const OF_PODS: [&str; 2] = ["cpu", "memory"];
 
 /// Checks what a container asks for.
 pub(super) fn check(errors: &mut Vec<FieldError>, resources: &Value, path: &Path, claims: &[&str]) {
-    requirements(errors, resources, path, container_resource_name);
+    requirements(errors, resources, path, container_name);
     devices::uses(errors, resources, path, claims);
 }
 
@@ -141,11 +116,11 @@ fn requirements(
     errors: &mut Vec<FieldError>,
     resources: &Value,
     path: &Path,
-    name_of: impl Fn(&mut Vec<FieldError>, &str, &Path),
+    name_of: impl Fn(&mut Vec<FieldError>, &Path, &str),
 ) {
     let (limits_at, requests_at) = (path.field("limits"), path.field("requests"));
     let one = |errors: &mut Vec<FieldError>, at: &Path, name: &str, value: &Value| {
-        name_of(errors, name, at);
+        name_of(errors, at, name);
         let amount = quantity(errors, at, value)?;
         if is_counted(name) && !amount.is_whole() {
             errors.push(FieldError::invalid(at, amount.to_string(), "must be an integer"));
@@ -162,7 +137,7 @@ fn requirements(
         let at = requests_at.key(name);
         let Some(request) = one(errors, &at, name, value) else { continue };
         match parse(&resources["limits"][name]) {
-            Some(limit) if !may_exceed(name) && request != limit => {
+            Some(limit) if !can_be_overcommitted(name) && request != limit => {
                 let why = format!("must be equal to {name} limit of {limit}");
                 errors.push(FieldError::invalid(&requests_at, request.to_string(), &why));
             }
@@ -170,7 +145,7 @@ fn requirements(
                 let why = format!("must be less than or equal to {name} limit of {limit}");
                 errors.push(FieldError::invalid(&requests_at, request.to_string(), &why));
             }
-            None if !may_exceed(name) && !has(&resources["limits"], name) => {
+            None if !can_be_overcommitted(name) && !has(&resources["limits"], name) => {
                 let why = "Limit must be set for non overcommitable resources";
                 errors.push(FieldError::required(&limits_at, why));
             }
@@ -195,64 +170,10 @@ fn whole_pages(errors: &mut Vec<FieldError>, name: &str, amount: Quantity, path:
     }
 }
 
-/// In Kubernetes' own domain, which names without a domain are in as well.
-fn is_native(name: &str) -> bool {
-    !name.contains('/') || name.contains("kubernetes.io/")
-}
-
-/// More can be asked for than there is: a limit above the request.
-fn may_exceed(name: &str) -> bool {
-    is_native(name) && !name.starts_with(HUGE)
-}
-
-/// Of somebody else's domain, with a name that a quota can have as well.
-fn is_extended(name: &str) -> bool {
-    !is_native(name)
-        && !name.starts_with("requests.")
-        && names::qualified_name(&format!("requests.{name}")).is_empty()
-}
-
-/// There are no parts of it.
-fn is_counted(name: &str) -> bool {
-    const OBJECTS: [&str; 9] = [
-        "pods",
-        "resourcequotas",
-        "services",
-        "replicationcontrollers",
-        "secrets",
-        "configmaps",
-        "persistentvolumeclaims",
-        "services.nodeports",
-        "services.loadbalancers",
-    ];
-    OBJECTS.contains(&name) || is_extended(name)
-}
-
-fn resource_name(errors: &mut Vec<FieldError>, name: &str, path: &Path) -> bool {
+fn pod_resource_name(errors: &mut Vec<FieldError>, path: &Path, name: &str) {
     let before = errors.len();
-    invalid_names(errors, path, name, names::qualified_name);
-    let known = STANDARD.contains(&name) || name.starts_with(HUGE) || name.starts_with("requests.hugepages-");
-    if errors.len() == before && !name.contains('/') && !known {
-        let why = "must be a standard resource type or fully qualified";
-        errors.push(FieldError::invalid(path, name, why));
-    }
-    errors.len() == before
-}
-
-/// Refuses what no container can ask for.
-pub(crate) fn container_resource_name(errors: &mut Vec<FieldError>, name: &str, path: &Path) {
-    resource_name(errors, name, path);
-    if !name.contains('/') {
-        if !OF_CONTAINERS.contains(&name) && !name.starts_with(HUGE) {
-            errors.push(FieldError::invalid(path, name, "must be a standard resource for containers"));
-        }
-    } else if !is_native(name) && !is_extended(name) {
-        errors.push(FieldError::invalid(path, name, "doesn't follow extended resource name standard"));
-    }
-}
-
-fn pod_resource_name(errors: &mut Vec<FieldError>, name: &str, path: &Path) {
-    if resource_name(errors, name, path) && !is_of_pods(name) {
+    resources::name(errors, path, name);
+    if errors.len() == before && !is_of_pods(name) {
         errors.push(FieldError::not_supported(path, name, &["cpu", HUGE, "memory"]));
     }
 }
@@ -267,7 +188,7 @@ pub(super) fn check_overhead(errors: &mut Vec<FieldError>, spec: &Value, path: &
     if has(spec, "overhead") {
         let resources = serde_json::json!({ "limits": spec["overhead"] });
         let mut found = Vec::new();
-        requirements(&mut found, &resources, &path.field("overhead"), container_resource_name);
+        requirements(&mut found, &resources, &path.field("overhead"), container_name);
         errors.append(&mut found);
     }
 }
