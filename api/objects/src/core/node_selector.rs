@@ -5,25 +5,40 @@ use serde_json::Value;
 use crate::check::{invalid_names, list, text, texts};
 use crate::{FieldError, Path, names};
 
+/// Which values a requirement may compare a label with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// Those that a label can have.
+    OfLabels,
+    /// All: a term that only weighs may name values that no label can have.
+    Any,
+}
+
 /// Refuses what is wrong with a selector of nodes.
-pub(super) fn check(errors: &mut Vec<FieldError>, selector: &Value, path: &Path) {
+pub(crate) fn check(errors: &mut Vec<FieldError>, selector: &Value, path: &Path) {
     let at = path.field("nodeSelectorTerms");
     let terms = list(selector, "nodeSelectorTerms");
     if terms.is_empty() {
         errors.push(FieldError::required(&at, "must have at least one node selector term"));
     }
     for (index, term) in terms.iter().enumerate() {
-        let at = at.index(index);
-        for (index, found) in list(term, "matchExpressions").iter().enumerate() {
-            expression(errors, found, &at.field("matchExpressions").index(index));
-        }
-        for (index, found) in list(term, "matchFields").iter().enumerate() {
-            field(errors, found, &at.field("matchFields").index(index));
-        }
+        self::term(errors, term, &at.index(index), Values::OfLabels);
     }
 }
 
-fn expression(errors: &mut Vec<FieldError>, found: &Value, path: &Path) {
+/// Refuses what is wrong with one term.
+pub(crate) fn term(errors: &mut Vec<FieldError>, term: &Value, path: &Path, values: Values) {
+    let at = path.field("matchExpressions");
+    for (index, found) in list(term, "matchExpressions").iter().enumerate() {
+        expression(errors, found, &at.index(index), values);
+    }
+    let at = path.field("matchFields");
+    for (index, found) in list(term, "matchFields").iter().enumerate() {
+        field(errors, found, &at.index(index));
+    }
+}
+
+fn expression(errors: &mut Vec<FieldError>, found: &Value, path: &Path, values: Values) {
     let at = path.field("values");
     let count = list(found, "values").len();
     match text(found, "operator") {
@@ -45,8 +60,10 @@ fn expression(errors: &mut Vec<FieldError>, found: &Value, path: &Path) {
         }
     }
     invalid_names(errors, &path.field("key"), text(found, "key"), names::qualified_name);
-    for (index, value) in texts(found, "values") {
-        invalid_names(errors, &at.index(index), value, names::label_value);
+    if values == Values::OfLabels {
+        for (index, value) in texts(found, "values") {
+            invalid_names(errors, &at.index(index), value, names::label_value);
+        }
     }
 }
 

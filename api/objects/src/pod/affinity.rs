@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::scheduling::label_keys;
 use crate::check::{has, invalid_names, label_selector, list, text, texts};
+use crate::core::node_selector::{self, Values};
 use crate::{FieldError, Path, names};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -12,14 +13,14 @@ const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 pub(super) fn check(errors: &mut Vec<FieldError>, affinity: &Value, path: &Path) {
     let (nodes, at) = (&affinity["nodeAffinity"], path.field("nodeAffinity"));
     if has(nodes, REQUIRED) {
-        node_selector(errors, &nodes[REQUIRED], &at.field(REQUIRED));
+        node_selector::check(errors, &nodes[REQUIRED], &at.field(REQUIRED));
     }
     let preferred = at.field(PREFERRED);
     for (index, term) in list(nodes, PREFERRED).iter().enumerate() {
         let at = preferred.index(index);
         weight(errors, term, &at);
         // What only weighs may name values that no label can have.
-        node_term(errors, &term["preference"], &at.field("preference"), false);
+        node_selector::term(errors, &term["preference"], &at.field("preference"), Values::Any);
     }
     for side in ["podAffinity", "podAntiAffinity"] {
         let (pods, at) = (&affinity[side], path.field(side));
@@ -40,80 +41,6 @@ fn weight(errors: &mut Vec<FieldError>, term: &Value, path: &Path) {
     let weight = term["weight"].as_i64().unwrap_or(0);
     if !(1..=100).contains(&weight) {
         errors.push(FieldError::invalid(&path.field("weight"), weight, "must be in the range 1-100"));
-    }
-}
-
-/// Checks a selector of nodes: terms of which one must hold.
-fn node_selector(errors: &mut Vec<FieldError>, selector: &Value, path: &Path) {
-    let terms = path.field("nodeSelectorTerms");
-    if list(selector, "nodeSelectorTerms").is_empty() {
-        errors.push(FieldError::required(&terms, "must have at least one node selector term"));
-    }
-    for (index, term) in list(selector, "nodeSelectorTerms").iter().enumerate() {
-        node_term(errors, term, &terms.index(index), true);
-    }
-}
-
-fn node_term(errors: &mut Vec<FieldError>, term: &Value, path: &Path, values_of_labels: bool) {
-    let expressions = path.field("matchExpressions");
-    for (index, requirement) in list(term, "matchExpressions").iter().enumerate() {
-        node_expression(errors, requirement, &expressions.index(index), values_of_labels);
-    }
-    let fields = path.field("matchFields");
-    for (index, requirement) in list(term, "matchFields").iter().enumerate() {
-        node_field(errors, requirement, &fields.index(index));
-    }
-}
-
-fn node_expression(errors: &mut Vec<FieldError>, requirement: &Value, path: &Path, values_of_labels: bool) {
-    let values = path.field("values");
-    let count = list(requirement, "values").len();
-    match text(requirement, "operator") {
-        "In" | "NotIn" if count == 0 => {
-            let why = "must be specified when `operator` is 'In' or 'NotIn'";
-            errors.push(FieldError::required(&values, why));
-        }
-        "Exists" | "DoesNotExist" if count > 0 => {
-            let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-            errors.push(FieldError::forbidden(&values, why));
-        }
-        "Gt" | "Lt" if count != 1 => {
-            let why = "must be specified single value when `operator` is 'Lt' or 'Gt'";
-            errors.push(FieldError::required(&values, why));
-        }
-        "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
-        other => no_operator(errors, other, path),
-    }
-    invalid_names(errors, &path.field("key"), text(requirement, "key"), names::qualified_name);
-    if values_of_labels {
-        for (index, value) in texts(requirement, "values") {
-            invalid_names(errors, &values.index(index), value, names::label_value);
-        }
-    }
-}
-
-fn no_operator(errors: &mut Vec<FieldError>, operator: &str, path: &Path) {
-    errors.push(FieldError::invalid(&path.field("operator"), operator, "not a valid selector operator"));
-}
-
-fn node_field(errors: &mut Vec<FieldError>, requirement: &Value, path: &Path) {
-    let values = path.field("values");
-    match text(requirement, "operator") {
-        "In" | "NotIn" => {
-            if list(requirement, "values").len() != 1 {
-                let why = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
-                errors.push(FieldError::required(&values, why));
-            }
-        }
-        other => no_operator(errors, other, path),
-    }
-    match text(requirement, "key") {
-        "metadata.name" => {
-            for (index, value) in texts(requirement, "values") {
-                invalid_names(errors, &values.index(index), value, names::dns_subdomain);
-            }
-        }
-        key => errors.push(FieldError::invalid(&path.field("key"), key, "not a valid field selector key")),
     }
 }
 
