@@ -61,6 +61,21 @@ pub fn not_negative(errors: &mut Vec<FieldError>, object: &Value, path: &Path, f
     }
 }
 
+/// Refuses a path with a step up.
+pub fn no_backsteps(errors: &mut Vec<FieldError>, path: &Path, value: &str) {
+    if value.split('/').any(|part| part == "..") {
+        errors.push(FieldError::invalid(path, value, "must not contain '..'"));
+    }
+}
+
+/// Refuses a path that leads out of where it begins.
+pub fn relative(errors: &mut Vec<FieldError>, path: &Path, value: &str) {
+    if value.starts_with('/') {
+        errors.push(FieldError::invalid(path, value, "must be a relative path"));
+    }
+    no_backsteps(errors, path, value);
+}
+
 /// The texts of a list.
 pub fn texts<'v>(object: &'v Value, field: &str) -> impl Iterator<Item = (usize, &'v str)> {
     list(object, field).iter().enumerate().map(|(index, value)| (index, value.as_str().unwrap_or_default()))

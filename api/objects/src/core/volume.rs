@@ -1,5 +1,6 @@
 //! PersistentVolumes.
 
+pub(crate) mod disk;
 mod source;
 
 use serde_json::{Value, json};

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::volumes::relative;
-use crate::check::{entries, has, invalid_names, text};
+use crate::check::{entries, has, invalid_names, relative, text};
 use crate::{FieldError, Path, names};
 
 /// On the copy of a pod that a node runs without being asked by the API.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::volumes::{field_ref, no_backsteps, resource_field};
-use crate::check::{has, invalid_names, list, text};
+use super::volumes::{field_ref, resource_field};
+use crate::check::{has, invalid_names, list, no_backsteps, text};
 use crate::{FieldError, Path, names};
 
 const FIELDS: [&str; 9] = [

@@ -8,7 +8,6 @@ mod claim;
 mod containers;
 mod defaults;
 mod devices;
-mod disks;
 mod env;
 mod mounts;
 mod network;

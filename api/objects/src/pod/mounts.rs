@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::containers::Around;
-use super::volumes::{no_backsteps, relative};
-use crate::check::{has, list, one_of, required, text};
+use crate::check::{has, list, no_backsteps, one_of, relative, required, text};
 use crate::{FieldError, Path};
 
 /// Checks a container's mounts against the volumes there are.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::{volumes, windows};
-use crate::check::{has, list, one_of, text, within};
+use super::windows;
+use crate::check::{has, list, one_of, relative, text, within};
 use crate::{FieldError, Path, names};
 
 const MAX_ID: i64 = i32::MAX as i64;
@@ -130,7 +130,7 @@ fn seccomp(errors: &mut Vec<FieldError>, context: &Value, path: &Path) {
         ("Localhost", None) => {
             errors.push(FieldError::required(&file_at, "must be set when seccomp type is Localhost"));
         }
-        ("Localhost", Some(file)) => volumes::relative(errors, &file_at, file),
+        ("Localhost", Some(file)) => relative(errors, &file_at, file),
         (_, Some(_)) => {
             let why = "can only be set when seccomp type is Localhost";
             errors.push(FieldError::invalid(&file_at, profile.clone(), why));

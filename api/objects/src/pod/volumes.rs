@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use super::resources::quantity;
-use super::{Meta, claim, disks, projected};
-use crate::check::{has, invalid_names, list, one_of, required, required_one_of, text};
+use super::{Meta, claim, projected};
+use crate::check::{has, invalid_names, list, relative, required, required_one_of, text};
+use crate::core::driver_name;
+use crate::core::volume::disk::{self, Of};
 use crate::{FieldError, Path, Quantity, names};
 
 /// Checks a pod's volumes and returns those that may be mounted.
@@ -92,7 +94,6 @@ fn source(errors: &mut Vec<FieldError>, volume: &Value, path: &Path, pod: Option
     let name = text(volume, "name");
     match *kind {
         "emptyDir" => empty_dir(errors, source, &at),
-        "hostPath" => host_path(errors, source, &at),
         "secret" => files(errors, source, &at, "secretName"),
         "configMap" => files(errors, source, &at, "name"),
         "persistentVolumeClaim" => required(errors, source, &at, "claimName", ""),
@@ -125,7 +126,8 @@ fn source(errors: &mut Vec<FieldError>, volume: &Value, path: &Path, pod: Option
             let policies = ["Always", "IfNotPresent", "Never"];
             required_one_of(errors, source, &at, "pullPolicy", &policies);
         }
-        _ => disks::check(errors, kind, source, path, name),
+        "csi" => csi(errors, source, &at),
+        _ => disk::check(errors, kind, source, path, Of::Pod(name)),
     }
     for kind in kinds {
         // The API misspells these two here.
@@ -150,22 +152,14 @@ fn empty_dir(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
     }
 }
 
-fn host_path(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
-    match text(source, "path") {
-        "" => errors.push(FieldError::required(&path.field("path"), "")),
-        value => {
-            no_backsteps(errors, &path.field("path"), value);
-            let types = [
-                "",
-                "BlockDevice",
-                "CharDevice",
-                "Directory",
-                "DirectoryOrCreate",
-                "File",
-                "FileOrCreate",
-                "Socket",
-            ];
-            one_of(errors, source, path, "type", &types);
+/// A volume that the node's driver makes for the pod.
+fn csi(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
+    driver_name(errors, text(source, "driver"), &path.field("driver"));
+    let secret = &source["nodePublishSecretRef"];
+    if has(source, "nodePublishSecretRef") {
+        match text(secret, "name") {
+            "" => required(errors, secret, &path.field("nodePublishSecretRef"), "name", ""),
+            name => invalid_names(errors, &path.field("name"), name, names::dns_subdomain),
         }
     }
 }
@@ -320,25 +314,10 @@ pub(super) fn mode(errors: &mut Vec<FieldError>, object: &Value, path: &Path, fi
     }
 }
 
-/// Refuses a path that leads out of where it begins.
-pub(super) fn relative(errors: &mut Vec<FieldError>, path: &Path, value: &str) {
-    if value.starts_with('/') {
-        errors.push(FieldError::invalid(path, value, "must be a relative path"));
-    }
-    no_backsteps(errors, path, value);
-}
-
 /// Refuses a path that leads out, or into what the node keeps for itself.
 pub(super) fn unreserved(errors: &mut Vec<FieldError>, path: &Path, value: &str) {
     relative(errors, path, value);
     if value.starts_with("..") && !value.starts_with("../") {
         errors.push(FieldError::invalid(path, value, "must not start with '..'"));
-    }
-}
-
-/// Refuses a path with a step up.
-pub(super) fn no_backsteps(errors: &mut Vec<FieldError>, path: &Path, value: &str) {
-    if value.split('/').any(|part| part == "..") {
-        errors.push(FieldError::invalid(path, value, "must not contain '..'"));
     }
 }

@@ -1,17 +1,33 @@
-//! Volumes of storage outside the cluster. Nodes have no drivers for most of them any more; their rules remain.
+//! Storage outside the cluster, and a node's own paths, as a pod and a PersistentVolume name them alike. Nodes have no
+//! drivers for most of them any more; their rules remain.
 
 use serde_json::Value;
 
-use crate::check::{entries, has, invalid_names, list, one_of, required, text};
+use crate::check::{
+    entries, has, invalid_names, list, no_backsteps, one_of, relative, required, text, within,
+};
 use crate::{FieldError, Path, names};
 
-/// Checks the source of a volume of this kind; `path` is the volume's.
-pub(super) fn check(errors: &mut Vec<FieldError>, kind: &str, source: &Value, path: &Path, volume: &str) {
+const PATH_TYPES: [&str; 8] =
+    ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
+
+/// What has the source.
+#[derive(Clone, Copy)]
+pub(crate) enum Of<'v> {
+    /// A pod's volume of this name.
+    Pod(&'v str),
+    /// The PersistentVolume of this name. Of no namespace itself, it names one where it names an object of one.
+    Cluster(&'v str),
+}
+
+/// Checks a source of this kind; `path` is that of what has it.
+pub(crate) fn check(errors: &mut Vec<FieldError>, kind: &str, source: &Value, path: &Path, of: Of<'_>) {
     let at = path.field(kind);
     match kind {
+        "hostPath" => host_path(errors, source, &at),
         "gitRepo" => {
             required(errors, source, &at, "repository", "");
-            super::volumes::relative(errors, &at.field("directory"), text(source, "directory"));
+            relative(errors, &at.field("directory"), text(source, "directory"));
         }
         // The API tells of this kind by a name that no field has.
         "gcePersistentDisk" => partition(errors, source, &path.field("persistentDisk"), "pdName"),
@@ -25,14 +41,26 @@ pub(super) fn check(errors: &mut Vec<FieldError>, kind: &str, source: &Value, pa
             }
         }
         "iscsi" => {
-            iscsi(errors, source, &at);
-            if has(source, "initiatorName") && volume.len() + 1 + text(source, "targetPortal").len() > 64 {
-                let why = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if \
-                           iscsi.initiatorName is specified.";
-                errors.push(FieldError::invalid(&path.field("name"), volume, why));
+            iscsi(errors, source, &at, of);
+            if let Of::Pod(volume) = of
+                && is_too_long_for_iscsi(source, volume)
+            {
+                errors.push(FieldError::invalid(&path.field("name"), volume, TOO_LONG_FOR_ISCSI));
             }
         }
-        "glusterfs" => all(errors, source, &at, &["endpoints", "path"]),
+        "glusterfs" => {
+            all(errors, source, &at, &["endpoints", "path"]);
+            if let (Of::Cluster(_), Some(namespace)) = (of, source["endpointsNamespace"].as_str()) {
+                let at = at.field("endpointsNamespace");
+                match namespace {
+                    "" => {
+                        let why = "if the endpointnamespace is set, it must be a valid namespace name";
+                        errors.push(FieldError::invalid(&at, namespace, why));
+                    }
+                    namespace => invalid_names(errors, &at, namespace, names::dns_label),
+                }
+            }
+        }
         "flocker" => flocker(errors, source, &at),
         "rbd" => {
             some(errors, source, &at, "monitors");
@@ -40,13 +68,18 @@ pub(super) fn check(errors: &mut Vec<FieldError>, kind: &str, source: &Value, pa
         }
         "cinder" => {
             required(errors, source, &at, "volumeID", "");
-            secret(errors, source, &at);
+            secret(errors, source, &at, of);
         }
         "cephfs" => some(errors, source, &at, "monitors"),
         "quobyte" => quobyte(errors, source, &at),
         "fc" => fibre_channel(errors, source, &at),
         "flexVolume" => flex(errors, source, &at),
-        "azureFile" => all(errors, source, &at, &["secretName", "shareName"]),
+        "azureFile" => {
+            all(errors, source, &at, &["secretName", "shareName"]);
+            if matches!(of, Of::Cluster(_)) && has(source, "secretNamespace") {
+                required(errors, source, &at, "secretNamespace", "");
+            }
+        }
         "vsphereVolume" => required(errors, source, &at, "volumePath", ""),
         "photonPersistentDisk" => required(errors, source, &at, "pdID", ""),
         "portworxVolume" => required(errors, source, &at, "volumeID", ""),
@@ -60,10 +93,9 @@ pub(super) fn check(errors: &mut Vec<FieldError>, kind: &str, source: &Value, pa
             if !namespace.is_empty() {
                 invalid_names(errors, &at.field("volumeNamespace"), namespace, names::dns_label);
             }
-            secret(errors, source, &at);
+            secret(errors, source, &at, of);
         }
         "scaleIO" => all(errors, source, &at, &["gateway", "system", "volumeName"]),
-        "csi" => csi(errors, source, &at),
         _ => {}
     }
 }
@@ -78,42 +110,68 @@ fn some(errors: &mut Vec<FieldError>, source: &Value, path: &Path, field: &str) 
     }
 }
 
-fn secret(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
+fn secret(errors: &mut Vec<FieldError>, source: &Value, path: &Path, of: Of<'_>) {
     if has(source, "secretRef") {
-        required(errors, &source["secretRef"], &path.field("secretRef"), "name", "");
+        let at = path.field("secretRef");
+        required(errors, &source["secretRef"], &at, "name", "");
+        if matches!(of, Of::Cluster(_)) {
+            required(errors, &source["secretRef"], &at, "namespace", "");
+        }
+    }
+}
+
+fn host_path(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
+    match text(source, "path") {
+        "" => errors.push(FieldError::required(&path.field("path"), "")),
+        value => {
+            no_backsteps(errors, &path.field("path"), value);
+            one_of(errors, source, path, "type", &PATH_TYPES);
+        }
     }
 }
 
 fn partition(errors: &mut Vec<FieldError>, source: &Value, path: &Path, name: &str) {
     required(errors, source, path, name, "");
-    let number = source["partition"].as_i64().unwrap_or(0);
-    if !(0..=255).contains(&number) {
-        let why = "must be between 0 and 255, inclusive";
-        errors.push(FieldError::invalid(&path.field("partition"), number, why));
-    }
+    within(errors, &path.field("partition"), source["partition"].as_i64().unwrap_or(0), 0, 255);
 }
 
-fn iscsi(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
-    all(errors, source, path, &["targetPortal", "iqn"]);
+const TOO_LONG_FOR_ISCSI: &str = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if \
+                                  iscsi.initiatorName is specified.";
+
+/// Whether the interface that a node would make for an initiator had too long a name.
+fn is_too_long_for_iscsi(source: &Value, volume: &str) -> bool {
+    has(source, "initiatorName") && volume.len() + 1 + text(source, "targetPortal").len() > 64
+}
+
+fn iscsi(errors: &mut Vec<FieldError>, source: &Value, path: &Path, of: Of<'_>) {
+    required(errors, source, path, "targetPortal", "");
+    if let Of::Cluster(volume) = of
+        && is_too_long_for_iscsi(source, volume)
+    {
+        let at = path.field("targetportal");
+        errors.push(FieldError::invalid(&at, text(source, "targetPortal"), TOO_LONG_FOR_ISCSI));
+    }
+    required(errors, source, path, "iqn", "");
     let target = text(source, "iqn");
     if !target.is_empty() {
-        iscsi_name(errors, target, &path.field("iqn"));
+        iscsi_name(errors, target, &path.field("iqn"), of);
     }
-    let lun = source["lun"].as_i64().unwrap_or(0);
-    if !(0..=255).contains(&lun) {
-        errors.push(FieldError::invalid(&path.field("lun"), lun, "must be between 0 and 255, inclusive"));
+    within(errors, &path.field("lun"), source["lun"].as_i64().unwrap_or(0), 0, 255);
+    let secret = path.field("secretRef");
+    let wanted = source["chapAuthDiscovery"] == true || source["chapAuthSession"] == true;
+    if wanted && !has(source, "secretRef") {
+        errors.push(FieldError::required(&secret, ""));
     }
-    let secrets = source["chapAuthDiscovery"] == true || source["chapAuthSession"] == true;
-    if secrets && !has(source, "secretRef") {
-        errors.push(FieldError::required(&path.field("secretRef"), ""));
+    if matches!(of, Of::Cluster(_)) && has(source, "secretRef") {
+        required(errors, &source["secretRef"], &secret, "name", "");
     }
     if let Some(name) = source["initiatorName"].as_str() {
-        iscsi_name(errors, name, &path.field("initiatorname"));
+        iscsi_name(errors, name, &path.field("initiatorname"), of);
     }
 }
 
 /// Checks a name of the forms `iqn.YEAR-MONTH.DOMAIN:ANY`, `eui.` and 16 digits, `naa.` and 32 digits.
-fn iscsi_name(errors: &mut Vec<FieldError>, name: &str, path: &Path) {
+fn iscsi_name(errors: &mut Vec<FieldError>, name: &str, path: &Path, of: Of<'_>) {
     let digits = |rest: &str, count| rest.len() == count && rest.bytes().all(|b| b.is_ascii_alphanumeric());
     let good = match name.split_once('.') {
         Some(("iqn", rest)) => is_qualified(rest),
@@ -121,7 +179,8 @@ fn iscsi_name(errors: &mut Vec<FieldError>, name: &str, path: &Path) {
         Some(("naa", rest)) => digits(rest, 32),
         _ => false,
     };
-    if !["iqn", "eui", "naa"].iter().any(|form| name.starts_with(form)) {
+    let known = ["iqn", "eui", "naa"].iter().any(|form| name.starts_with(form));
+    if !known && matches!(of, Of::Pod(_)) {
         let why = "must be valid format starting with iqn, eui, or naa";
         errors.push(FieldError::invalid(path, name, why));
     } else if !good {
@@ -190,8 +249,7 @@ fn fibre_channel(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
     let at = path.field("lun");
     match source["lun"].as_i64() {
         None => errors.push(FieldError::required(&at, "lun is required if targetWWNs is specified")),
-        Some(0..=255) => {}
-        Some(lun) => errors.push(FieldError::invalid(&at, lun, "must be between 0 and 255, inclusive")),
+        Some(lun) => within(errors, &at, lun, 0, 255),
     }
 }
 
@@ -225,23 +283,3 @@ fn azure_disk(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
 const MANAGED_DISK: &str =
     "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}";
 const BLOB: &str = "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd";
-
-fn csi(errors: &mut Vec<FieldError>, source: &Value, path: &Path) {
-    let (driver, at) = (text(source, "driver"), path.field("driver"));
-    if driver.is_empty() {
-        errors.push(FieldError::required(&at, ""));
-    } else {
-        if driver.len() > 63 {
-            errors.push(FieldError::too_long(&at, 63));
-        }
-        let wrong = names::dns_subdomain(&driver.to_lowercase());
-        errors.extend(wrong.iter().map(|why| FieldError::invalid(&at, driver, why)));
-    }
-    let secret = &source["nodePublishSecretRef"];
-    if has(source, "nodePublishSecretRef") {
-        match text(secret, "name") {
-            "" => required(errors, secret, &path.field("nodePublishSecretRef"), "name", ""),
-            name => invalid_names(errors, &path.field("name"), name, names::dns_subdomain),
-        }
-    }
-}
