@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
+use crate::FieldError;
 use crate::rules::{self, Rules};
-use crate::{FieldError, fill};
+pub(crate) use crate::trial::lines;
+use crate::trial::with;
 
 /// A kind and an object of it that is not refused.
 pub(crate) struct Table {
@@ -13,11 +15,6 @@ pub(crate) struct Table {
 
 /// Where something is changed (a JSON pointer), to what (nothing when null), and how the first errors begin.
 pub(crate) type Row<'a> = (&'a str, Value, &'a [&'a str]);
-
-/// Errors as the API writes them.
-pub(crate) fn lines(errors: &[FieldError]) -> Vec<String> {
-    errors.iter().map(ToString::to_string).collect()
-}
 
 impl Table {
     /// Takes an object whose defaults are not set yet.
@@ -47,15 +44,7 @@ impl Table {
 
     fn check(&self, rows: &[Row<'_>], refuse: impl Fn(&Value) -> Vec<FieldError>) {
         for (pointer, value, wanted) in rows {
-            let mut object = self.good.clone();
-            let (parent, field) = pointer.rsplit_once('/').unwrap();
-            let field = field.replace("~1", "/");
-            let parent = object.pointer_mut(parent).unwrap_or_else(|| panic!("no {pointer}"));
-            match (parent, value) {
-                (parent, Value::Null) => fill::remove(parent, &[&field]),
-                (Value::Array(list), value) => list[field.parse::<usize>().unwrap()] = value.clone(),
-                (parent, value) => parent[&field] = value.clone(),
-            }
+            let object = with(&self.good, pointer, value);
             let found = lines(&refuse(&object));
             let same =
                 found.len() >= wanted.len() && found.iter().zip(*wanted).all(|(f, w)| f.starts_with(w));

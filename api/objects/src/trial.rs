@@ -43,7 +43,8 @@ pub(crate) fn with(object: &Value, place: &str, value: &Value) -> Value {
     object
 }
 
-fn lines(errors: &[FieldError]) -> Vec<String> {
+/// Errors as the API writes them.
+pub(crate) fn lines(errors: &[FieldError]) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
