@@ -17,6 +17,8 @@ mod zero;
 use serde::de::{DeserializeSeed, IgnoredAny};
 use serde_json::Value;
 
+pub use scalar::type_name;
+
 use crate::schema::Type;
 use context::Context;
 use visit::Seed;

@@ -34,11 +34,11 @@ pub(super) fn read(context: &mut Context, of: Type<'_>, value: Value) -> Value {
             Value::Null
         }
         (node, value) if refuses(node) => {
-            refuse(context, node, name(&value));
+            refuse(context, node, type_name(&value));
             Value::Null
         }
         (_, value) => {
-            context.mismatch(name(&value), of.go());
+            context.mismatch(type_name(&value), of.go());
             Value::Null
         }
     }
@@ -58,8 +58,8 @@ pub(super) fn refuse(context: &mut Context, node: &Node, found: &str) {
     }
 }
 
-/// Go's word for the type of a value.
-pub(super) fn name(value: &Value) -> &'static str {
+/// Go's word for the type of a value of JSON.
+pub fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -100,7 +100,7 @@ impl<'c, 's> Seed<'c, 's> {
         while let Some(item) = items.next_element::<Value>()? {
             match item.as_u64().and_then(|number| u8::try_from(number).ok()) {
                 Some(byte) => bytes.push(byte),
-                None => self.context.mismatch(scalar::name(&item), "uint8"),
+                None => self.context.mismatch(scalar::type_name(&item), "uint8"),
             }
         }
         Ok(base64::encode(&bytes).into())

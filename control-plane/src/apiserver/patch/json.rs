@@ -3,7 +3,7 @@
 //! Three habits of the library that upstream uses are kept, since clients were written against it: `replace` of an
 //! absent key adds it, `test` of an absent key against null holds, and a negative index counts from the end.
 
-use api_objects::decode::MAX_BYTES;
+use api_objects::decode::{MAX_BYTES, type_name};
 use serde_json::Value;
 
 use super::PatchError;
@@ -70,22 +70,10 @@ fn text<'a>(name: &str, value: &'a Value) -> Result<Option<&'a str>, PatchError>
 }
 
 fn mistyped(found: &Value, place: &str, wanted: &str) -> PatchError {
-    let found = type_of(found);
+    let found = type_name(found);
     PatchError::Malformed(format!(
         "error decoding patch: json: cannot unmarshal {found} into Go {place} of type {wanted}"
     ))
-}
-
-/// Go's word for the type of a value.
-pub(super) fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 /// Applies the operations; when one does not apply, the object is in between and the caller drops it.

@@ -108,7 +108,7 @@ fn malformed(kind: Kind, why: &str) -> PatchError {
 }
 
 fn not_a_map(kind: Kind, patch: &Value) -> PatchError {
-    let found = json::type_of(patch);
+    let found = decode::type_name(patch);
     malformed(
         kind,
         &format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"),
