@@ -194,6 +194,11 @@ impl Client {
         Self { server, user: User::new(name, &groups), agent }
     }
 
+    /// What runs inside the server, which may do everything.
+    pub fn master(server: Arc<Server>, agent: &'static str) -> Self {
+        Self { server, user: User::master(), agent }
+    }
+
     /// A service account of `kube-system`.
     pub fn service_account(server: Arc<Server>, name: &str, agent: &'static str) -> Self {
         let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];

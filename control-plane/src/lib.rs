@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod apiserver;
+pub mod bootstrap;
 pub mod client;
 pub mod controllers;
 pub mod run;

@@ -8,7 +8,6 @@
 pub mod access;
 pub mod apply;
 pub mod auth;
-pub mod bootstrap;
 pub mod cache;
 pub mod discovery;
 mod documents;

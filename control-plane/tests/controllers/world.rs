@@ -4,8 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control_plane::apiserver::bootstrap;
 use control_plane::apiserver::server::Server;
+use control_plane::bootstrap;
 use control_plane::client::{Client, Gvr, Id, Refused};
 use control_plane::controllers;
 use control_plane::scheduler;

@@ -1,0 +1,112 @@
+//! What every cluster has: written when the server starts where it is not there, and mended where upgrades need it.
+//!
+//! Namespaces come first, since the rest stands in them; everything else is written side by side.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+
+use crate::apiserver::auth::rbac::{self, reconcile};
+use crate::apiserver::server::Server;
+use crate::client::{Client, Gvr, Id, Refused};
+
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+/// What the node and the cluster cannot do without goes before everything of users, whose priorities end at 10⁹.
+const PRIORITIES: [(&str, i64, &str); 2] = [
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+];
+
+const NAMESPACE: Gvr = Gvr::of("", "v1", "namespaces");
+const PRIORITY_CLASS: Gvr = Gvr::of("scheduling.k8s.io", "v1", "priorityclasses");
+
+/// Something could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {}: {why}", why.code)]
+pub struct BootstrapError {
+    path: String,
+    why: Refused,
+}
+
+/// Writes what is missing.
+///
+/// # Errors
+/// When the store does not take it.
+pub async fn prepare(server: &Arc<Server>) -> Result<(), BootstrapError> {
+    let client = &Client::master(server.clone(), "kube-apiserver");
+    let namespaces = NAMESPACES.map(|name| json!({ "metadata": { "name": name } }));
+    try_join_all(namespaces.iter().map(|object| create(client, &NAMESPACE, object))).await?;
+    let priorities = PRIORITIES.map(|(name, value, description)| {
+        json!({ "metadata": { "name": name }, "value": value, "description": description })
+    });
+    try_join_all(priorities.iter().map(|object| create(client, &PRIORITY_CLASS, object))).await?;
+    let mut found = HashMap::new();
+    for kind in
+        [rbac::Kind::ClusterRole, rbac::Kind::ClusterRoleBinding, rbac::Kind::Role, rbac::Kind::RoleBinding]
+    {
+        let kind = resource(kind);
+        let list = client.list(&kind, "", "").await.map_err(|why| failed(kind.path("", ""), why))?;
+        for object in list["items"].as_array().into_iter().flatten() {
+            found.insert(id(&kind, object), object.clone());
+        }
+    }
+    let steps = reconcile::plan(|kind, namespace, name| {
+        found.get(&Id::new(&resource(kind), namespace, name)).cloned()
+    });
+    try_join_all(steps.into_iter().map(|step| take(client, step))).await?;
+    Ok(())
+}
+
+async fn take(client: &Client, step: reconcile::Step) -> Result<(), BootstrapError> {
+    match step {
+        reconcile::Step::Create(kind, object) => create(client, &resource(kind), &object).await,
+        reconcile::Step::Update(kind, object) => {
+            let id = id(&resource(kind), &object);
+            client.replace(&id, "", &object).await.map(drop).map_err(|why| failed(id.path(), why))
+        }
+        reconcile::Step::Recreate { kind, uid, object } => {
+            let id = id(&resource(kind), &object);
+            let options = json!({ "preconditions": { "uid": uid } });
+            client.delete(&id, &options).await.map_err(|why| failed(id.path(), why))?;
+            create(client, &id.kind, &object).await
+        }
+    }
+}
+
+fn resource(kind: rbac::Kind) -> Gvr {
+    let resource = match kind {
+        rbac::Kind::Role => "roles",
+        rbac::Kind::ClusterRole => "clusterroles",
+        rbac::Kind::RoleBinding => "rolebindings",
+        rbac::Kind::ClusterRoleBinding => "clusterrolebindings",
+    };
+    Gvr::of(rbac::GROUP, "v1", resource)
+}
+
+fn id(kind: &Gvr, object: &Value) -> Id {
+    let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+    Id::new(kind, text("namespace"), text("name"))
+}
+
+/// Creates an object unless it is there.
+async fn create(client: &Client, kind: &Gvr, object: &Value) -> Result<(), BootstrapError> {
+    let id = id(kind, object);
+    match client.create(kind, &id.namespace, object).await {
+        Err(why) if !why.is_conflict() => Err(failed(id.path(), why)),
+        _ => Ok(()),
+    }
+}
+
+fn failed(path: String, why: Refused) -> BootstrapError {
+    BootstrapError { path, why }
+}
