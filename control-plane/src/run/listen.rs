@@ -32,10 +32,12 @@ const MOST: usize = 10_000;
 pub(super) fn secured(
     server: &Arc<Server>,
     tls: &Arc<ServerConfig>,
-    accepted: io::Result<(TcpStream, SocketAddr)>,
+    (stream, from): (TcpStream, SocketAddr),
     connections: &mut JoinSet<()>,
 ) {
-    let Some((stream, from)) = taken(accepted, connections) else { return };
+    if !is_room(connections) {
+        return;
+    }
     let (server, acceptor) = (server.clone(), TlsAcceptor::from(tls.clone()));
     connections.spawn(async move {
         // Answers are written whole.
@@ -59,10 +61,12 @@ pub(super) fn secured(
 /// Serves a connection over the socket.
 pub(super) fn local(
     server: &Arc<Server>,
-    accepted: io::Result<(UnixStream, tokio::net::unix::SocketAddr)>,
+    (stream, _): (UnixStream, tokio::net::unix::SocketAddr),
     connections: &mut JoinSet<()>,
 ) {
-    let Some((stream, _)) = taken(accepted, connections) else { return };
+    if !is_room(connections) {
+        return;
+    }
     let server = server.clone();
     let (closing, peer) = (server.closing.clone(), Arc::new(Peer::Known(User::master())));
     let answer = move |request: Request<Incoming>| {
@@ -89,17 +93,22 @@ async fn saved(server: &Server, body: Incoming) -> Answer {
     }
 }
 
-fn taken<T>(accepted: io::Result<T>, connections: &mut JoinSet<()>) -> Option<T> {
-    match accepted {
-        Ok(_) if connections.len() >= MOST => {
-            tracing::warn!(most = MOST, "a connection is refused: too many are open");
-            None
+/// The next connection. An accept that failed, for want of descriptors perhaps, would fail again at once.
+pub(super) async fn next<T, F: Future<Output = io::Result<T>>>(accept: impl Fn() -> F) -> T {
+    loop {
+        match accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => tracing::warn!(%error, "accepting a connection"),
         }
-        Ok(accepted) => Some(accepted),
-        Err(error) => {
-            tracing::warn!(%error, "accepting a connection");
-            std::thread::sleep(PAUSE);
-            None
-        }
+        tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether one connection more can be served.
+fn is_room(connections: &JoinSet<()>) -> bool {
+    let room = connections.len() < MOST;
+    if !room {
+        tracing::warn!(most = MOST, "a connection is refused: too many are open");
+    }
+    room
 }

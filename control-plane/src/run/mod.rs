@@ -170,8 +170,8 @@ async fn serve(
                     Err(error) => RunError::Ended("a task", error.to_string()),
                 });
             }
-            accepted = tcp.accept() => listen::secured(server, &tls, accepted, &mut connections),
-            accepted = unix.accept() => listen::local(server, accepted, &mut connections),
+            accepted = listen::next(|| tcp.accept()) => listen::secured(server, &tls, accepted, &mut connections),
+            accepted = listen::next(|| unix.accept()) => listen::local(server, accepted, &mut connections),
             // Who is done makes room.
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
