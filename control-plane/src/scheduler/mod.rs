@@ -19,14 +19,14 @@ use std::time::Instant;
 use api_objects::time;
 use daemon::CancellationToken;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use self::core::{Decision, Event, Scheduler};
 use self::node::Facts;
 use self::pod::Pod;
-use crate::apiserver::cache::{self, Object};
+use crate::apiserver::cache;
 use crate::apiserver::server::Server;
 use crate::client::{Client, Id, PatchType};
 use crate::controllers::Ended;
@@ -84,13 +84,12 @@ fn follow(
 }
 
 fn event(pods: bool, change: cache::Change<'_>) -> Event {
-    let value = |object: &Object| serde_json::from_slice::<Value>(&object.stored().json).unwrap_or_default();
     match (pods, change) {
-        (true, cache::Change::Put(object)) => Event::Pod(Arc::new(Pod::of(&value(object)))),
-        (true, cache::Change::Gone(object)) => Event::PodGone(Pod::of(&value(object)).uid),
+        (true, cache::Change::Put(object)) => Event::Pod(Arc::new(Pod::of(&object.value()))),
+        (true, cache::Change::Gone(object)) => Event::PodGone(Pod::of(&object.value()).uid),
         (true, cache::Change::Complete(_)) => Event::PodsListed,
-        (false, cache::Change::Put(object)) => Event::Node(Facts::of(&value(object))),
-        (false, cache::Change::Gone(object)) => Event::NodeGone(Facts::of(&value(object)).name),
+        (false, cache::Change::Put(object)) => Event::Node(Facts::of(&object.value())),
+        (false, cache::Change::Gone(object)) => Event::NodeGone(Facts::of(&object.value()).name),
         (false, cache::Change::Complete(_)) => Event::NodesListed,
     }
 }

@@ -45,7 +45,7 @@ impl Now {
     fn find(&self, kind: Bound, namespace: &str, name: &str) -> Option<Value> {
         let (_, cache) = self.0.iter().find(|(bound, _)| *bound == kind)?;
         let object = cache.get(&cache.kind().key(Some(namespace), Some(name)))??;
-        serde_json::from_slice(&object.stored().json).ok()
+        Some(object.value())
     }
 }
 

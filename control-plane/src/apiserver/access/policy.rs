@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -131,7 +130,7 @@ impl Policy {
 
 impl Rules {
     fn take(&mut self, part: Part, object: &Object, gone: bool) {
-        let value: Value = serde_json::from_slice(&object.stored().json).unwrap_or_default();
+        let value = object.value();
         let [namespace, name] =
             ["namespace", "name"].map(|key| value["metadata"][key].as_str().unwrap_or_default());
         match (part, gone) {

@@ -121,6 +121,12 @@ impl Object {
         &self.body
     }
 
+    /// The object as it is stored, to be looked into.
+    pub fn value(&self) -> Value {
+        // It was well-formed when it was decoded.
+        serde_json::from_slice(&self.body.json).unwrap_or_default()
+    }
+
     /// The object as a version serves it.
     pub fn body(&self, resource: &Resource) -> &Body {
         let Some(conversion) = &resource.served().conversion else { return &self.body };
@@ -128,7 +134,7 @@ impl Object {
             self.converted.get_or_init(|| self.kind.served.iter().map(|_| OnceLock::new()).collect());
         let Some(body) = bodies.get(resource.index()) else { return &self.body };
         body.get_or_init(|| {
-            let mut value: Value = serde_json::from_slice(&self.body.json).unwrap_or_default();
+            let mut value = self.value();
             (conversion.serve)(&mut value);
             Body::of(&value).unwrap_or_else(|| self.body.clone())
         })

@@ -140,7 +140,7 @@ fn row(
     include: Include,
     now: Timestamp,
 ) -> Bytes {
-    let value: Value = serde_json::from_slice(&object.stored().json).unwrap_or_default();
+    let value = object.value();
     let row = table::row(&resource.kind, &value, now);
     let cells = Value::Array(row.cells);
     let conditions = row.conditions.map(|c| format!(",\"conditions\":{c}")).unwrap_or_default();

@@ -25,7 +25,7 @@ pub async fn scale(server: &Arc<Server>, context: &Context, resource: &Resource)
     let key = resource.kind.key(Some(&context.target.namespace), Some(name));
     let object = server.caches.get(&resource.kind, &key, when).await?;
     let object = object.ok_or_else(|| Status::not_found(resource, name))?;
-    let object: Value = serde_json::from_slice(&object.stored().json).unwrap_or_default();
+    let object = object.value();
     let json = of(&object).to_string();
     Ok(Answer::new(http::StatusCode::OK, context.representation.encoding, Body::of(vec![json.into()])))
 }

@@ -26,7 +26,7 @@ pub(in crate::apiserver) async fn bind(
     let write = Write::new(server, context, resource, Options::of(context, "CreateOptions", false)?)?;
     let expected = Expected::of("v1", "Binding")?;
     let Sent { object: binding, .. } =
-        decode::decode_as(&expected, context.content_type(), write.options.validation, &body)?;
+        decode::decode_as(&expected, context, write.options.validation, &body)?;
     let name = context.target.name.as_str();
     let node = binding["target"]["name"].as_str().unwrap_or_default();
     if !matches!(binding["target"]["kind"].as_str(), None | Some("" | "Node")) || node.is_empty() {

@@ -51,7 +51,7 @@ pub(in crate::apiserver) async fn create_token(
     let write = Write::new(server, context, resource, options)?;
     let expected = decode::Expected::of("authentication.k8s.io/v1", "TokenRequest")?;
     let decode::Sent { object, warnings } =
-        decode::decode_as(&expected, context.content_type(), write.options.validation, &body)?;
+        decode::decode_as(&expected, context, write.options.validation, &body)?;
     review::token(&write, &object, &warnings).await
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::target::Write;
 use crate::apiserver::http::negotiate::{AVAILABLE, BodyType, body};
+use crate::apiserver::http::request::Context;
 use crate::apiserver::protobuf;
 use crate::apiserver::status::Status;
 
@@ -41,18 +42,18 @@ impl<'a> Expected<'a> {
 pub(super) fn decode(write: &Write<'_>, bytes: &Bytes) -> Result<Sent, Status> {
     let kind = write.resource.kind.kind.as_str();
     let expected = Expected { of: write.of, version: &write.version, kind };
-    decode_as(&expected, write.context.content_type(), write.options.validation, bytes)
+    decode_as(&expected, write.context, write.options.validation, bytes)
 }
 
 /// Reads an object, which may leave out its type but may not have another one.
 pub(super) fn decode_as(
     expected: &Expected<'_>,
-    content_type: Option<&str>,
+    context: &Context,
     validation: FieldValidation,
     bytes: &Bytes,
 ) -> Result<Sent, Status> {
     let Expected { of, version, kind } = *expected;
-    let json = json(content_type, bytes, version, kind)?;
+    let json = json(context.content_type(), bytes, version, kind)?;
     let decoded = decode::decode(of, &json);
     let told = match &decoded {
         Ok(decoded) => decoded.value.clone(),

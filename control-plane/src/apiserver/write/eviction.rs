@@ -36,8 +36,7 @@ pub(in crate::apiserver) async fn evict(
 ) -> Result<Answer, Status> {
     let asked = Options::of(context, "CreateOptions", false)?;
     let expected = Expected::of("policy/v1", "Eviction")?;
-    let Sent { object: eviction, .. } =
-        decode::decode_as(&expected, context.content_type(), asked.validation, &body)?;
+    let Sent { object: eviction, .. } = decode::decode_as(&expected, context, asked.validation, &body)?;
     let name = context.target.name.as_str();
     let told = eviction["metadata"]["name"].as_str().unwrap_or_default();
     if told != name {
@@ -50,7 +49,7 @@ pub(in crate::apiserver) async fn evict(
     let key = resource.kind.key(Some(&context.target.namespace), Some(name));
     let pod = server.caches.get(&resource.kind, &key, When::Latest).await?;
     let pod = pod.ok_or_else(|| Status::not_found(resource, name))?;
-    let pod: Value = serde_json::from_slice(&pod.stored().json).unwrap_or_default();
+    let pod = pod.value();
     if counts(&pod) {
         spend(server, context, &pod, options.dry_run).await?;
     }
@@ -79,7 +78,7 @@ async fn spend(server: &Arc<Server>, context: &Context, pod: &Value, dry_run: bo
     let keys = Keys { prefix: &prefix, after: None };
     let page = Page { keys, when: When::Latest, limit: 0, everything: true };
     let listed = server.caches.list(&budgets.kind, page, |_| true).await?;
-    let all = listed.objects.iter().filter_map(|object| serde_json::from_slice(&object.stored().json).ok());
+    let all = listed.objects.iter().map(|object| object.value());
     let meant: Vec<Value> = all.filter(|budget| selects(budget, pod)).collect();
     let budget = match meant.as_slice() {
         [] => return Ok(()),

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::change::{Made, change};
-use super::decode::{self, Expected, Sent};
+use super::decode::{self, Expected};
 use super::options::Options;
 use super::patch::refused;
 use super::target::Write;
@@ -36,12 +36,7 @@ pub(in crate::apiserver) async fn scale(
     let name = context.target.name.as_str();
     let sent = match patch {
         true => None,
-        false => {
-            let validation = write.options.validation;
-            let Sent { object, .. } =
-                decode::decode_as(&expected, context.content_type(), validation, &body)?;
-            Some(object)
-        }
+        false => Some(decode::decode_as(&expected, context, write.options.validation, &body)?.object),
     };
     let media = context.content_type().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     change(&write, |live| {
