@@ -17,6 +17,15 @@ pub fn put(status: &mut Value, condition: Value) {
     }
 }
 
+/// Puts a condition where the one of its type is, or at the end of the list.
+pub fn put_in_place(status: &mut Value, condition: Value) {
+    let mut found = status["conditions"].as_array_mut().into_iter().flatten();
+    match found.find(|other| other["type"] == condition["type"]) {
+        Some(other) => *other = condition,
+        None => put(status, condition),
+    }
+}
+
 /// Takes the condition of a type away.
 pub fn remove(status: &mut Value, name: &str) {
     let Some(conditions) = status["conditions"].as_array_mut() else { return };
@@ -40,7 +49,12 @@ mod tests {
         put(&mut status, json!({"type": "A", "status": "False"}));
         assert_eq!(get(&status, "A").unwrap()["status"], "False");
         assert_eq!(status["conditions"].as_array().unwrap().len(), 2);
+        put_in_place(&mut status, json!({"type": "B", "status": "False"}));
+        put_in_place(&mut status, json!({"type": "C", "status": "False"}));
+        let types: Vec<_> = status["conditions"].as_array().unwrap().iter().map(|c| &c["type"]).collect();
+        assert_eq!(types, ["B", "A", "C"]);
         remove(&mut status, "A");
+        remove(&mut status, "C");
         remove(&mut status, "B");
         assert_eq!(status, json!({}));
     }

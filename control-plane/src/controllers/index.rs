@@ -31,6 +31,8 @@ pub struct Index {
     kinds: HashMap<Gvr, Objects>,
     uids: HashMap<String, Id>,
     owned: HashMap<String, BTreeMap<Id, Arc<Item>>>,
+    /// The pods of nodes.
+    placed: HashMap<String, BTreeMap<Id, Arc<Item>>>,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +85,11 @@ impl Index {
         self.owned.get(uid).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// The pods on a node, which need not be there itself.
+    pub fn on_node(&self, node: &str) -> impl Iterator<Item = &Arc<Item>> {
+        self.placed.get(node).into_iter().flat_map(BTreeMap::values)
+    }
+
     /// The objects of a kind that an owner manages.
     pub fn managed(&self, kind: &Gvr, uid: &str) -> impl Iterator<Item = &Arc<Item>> {
         self.owned(uid).filter(move |item| {
@@ -120,6 +127,9 @@ impl Index {
         for owner in &item.owners {
             self.owned.entry(owner.uid.clone()).or_default().insert(id.clone(), item.clone());
         }
+        if let Some(facts) = item.pod.as_ref().filter(|facts| !facts.node.is_empty()) {
+            self.placed.entry(facts.node.clone()).or_default().insert(id.clone(), item.clone());
+        }
         let objects = self.kinds.entry(id.kind).or_default();
         objects.newest = objects.newest.max(item.revision);
         if item.controller().is_none() {
@@ -149,14 +159,22 @@ impl Index {
             self.uids.remove(&old.uid);
         }
         for owner in &old.owners {
-            if let Some(owned) = self.owned.get_mut(&owner.uid) {
-                owned.remove(id);
-                if owned.is_empty() {
-                    self.owned.remove(&owner.uid);
-                }
-            }
+            drop_from(&mut self.owned, &owner.uid, id);
+        }
+        if let Some(facts) = &old.pod {
+            drop_from(&mut self.placed, &facts.node, id);
         }
         Some(old)
+    }
+}
+
+/// Takes an object out of what belongs to somebody, and their entry with it once nothing does.
+fn drop_from(of: &mut HashMap<String, BTreeMap<Id, Arc<Item>>>, whose: &str, id: &Id) {
+    if let Some(theirs) = of.get_mut(whose) {
+        theirs.remove(id);
+        if theirs.is_empty() {
+            of.remove(whose);
+        }
     }
 }
 
@@ -212,6 +230,22 @@ mod tests {
             (names(index.owned("o")).len(), names(index.in_namespace(&THINGS, "n"))),
             (0, vec!["a", "c"])
         );
+    }
+
+    #[test]
+    fn pods_are_found_by_their_node() {
+        let mut index = Index::default();
+        let pod = |node: &str| {
+            let pod =
+                json!({"metadata": {"name": "p", "namespace": "n", "uid": "p"}, "spec": {"nodeName": node}});
+            Arc::new(Item::of(&crate::controllers::item::PODS, &pod).unwrap())
+        };
+        index.put(pod(""));
+        assert_eq!(names(index.on_node("")).len(), 0);
+        index.put(pod("a"));
+        assert_eq!(names(index.on_node("a")), ["p"]);
+        index.remove(&pod("a").id, 1);
+        assert_eq!((names(index.on_node("a")).len(), index.placed.len()), (0, 0));
     }
 
     #[test]

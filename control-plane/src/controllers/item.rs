@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::node::NODES;
+use super::node::facts::NodeFacts;
 use super::pods::PodFacts;
 use crate::client::{Gvr, Id};
 
@@ -72,6 +74,8 @@ pub struct Item {
     pub deleting: bool,
     /// What is asked of pods most.
     pub pod: Option<PodFacts>,
+    /// What is asked of nodes most.
+    pub node: Option<Box<NodeFacts>>,
     /// What its spec selects, once somebody asked.
     selector: OnceLock<Option<LabelSelector>>,
     json: Bytes,
@@ -93,6 +97,7 @@ impl Item {
             created: time(read.creation_timestamp),
             deleting: read.deletion_timestamp.is_some(),
             pod: if *kind == PODS { Some(PodFacts::read(&json)?) } else { None },
+            node: if *kind == NODES { Some(Box::new(NodeFacts::read(&json)?)) } else { None },
             selector: OnceLock::new(),
             json,
         })
@@ -108,10 +113,23 @@ impl Item {
         serde_json::from_slice(&self.json).unwrap_or_default()
     }
 
+    fn read_selector(&self) -> Option<&LabelSelector> {
+        let read = || {
+            let object = self.value();
+            let selector = object["spec"].get("selector").filter(|selector| !selector.is_null())?;
+            LabelSelector::from_object(selector).ok()
+        };
+        self.selector.get_or_init(read).as_ref()
+    }
+
     /// What its spec selects; none where that would be everything, or cannot be told.
     pub fn selector(&self) -> Option<&LabelSelector> {
-        let read = || LabelSelector::from_object(&self.value()["spec"]["selector"]).ok();
-        self.selector.get_or_init(|| read().filter(|selector| !selector.is_empty())).as_ref()
+        self.read_selector().filter(|selector| !selector.is_empty())
+    }
+
+    /// Whether its spec selects an object, where one that is empty selects everything.
+    pub fn chooses(&self, other: &Self) -> bool {
+        self.read_selector().is_some_and(|selector| selector.matches(|name| other.label(name)))
     }
 
     /// Whether its spec selects an object.

@@ -15,6 +15,7 @@ pub mod index;
 pub mod item;
 pub mod kinds;
 pub mod namespace;
+pub mod node;
 pub mod plan;
 pub mod pods;
 pub mod queue;
@@ -42,8 +43,18 @@ const WORKERS: usize = 16;
 
 /// Something that looks at objects and says what is to be done.
 pub trait Controller: Send + Sync + 'static {
-    /// Its service account in `kube-system`, and the source of its Events.
+    /// The source of its Events.
     fn name(&self) -> &'static str;
+
+    /// Its service account in `kube-system`.
+    fn account(&self) -> &'static str {
+        self.name()
+    }
+
+    /// What its lane of the work queue is called where it is measured; a name of its own.
+    fn queue(&self) -> &'static str {
+        self.name()
+    }
 
     /// The kinds that it looks at; none says all but Events.
     fn kinds(&self) -> Option<Vec<Gvr>>;
@@ -82,6 +93,8 @@ impl Ended {
 pub struct Settings {
     /// The certificates in PEM by which pods know the API server; without them, they are not published.
     pub root_ca: Option<String>,
+    /// How long nodes may be silent.
+    pub grace: node::Grace,
 }
 
 /// The controllers that a control plane has.
@@ -94,6 +107,9 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
         Arc::new(garbage::Garbage::new(kinds.clone())),
         Arc::new(namespace::Namespaces::new(kinds)),
         Arc::new(accounts::ServiceAccounts),
+        Arc::new(node::Nodes::new(settings.grace)),
+        Arc::new(node::pods::Readiness),
+        Arc::new(node::eviction::Eviction::default()),
     ];
     if let Some(certificates) = &settings.root_ca {
         controllers.push(Arc::new(accounts::RootCa(certificates.clone())));
@@ -111,7 +127,7 @@ pub async fn run(
     let kinds: Option<Vec<Vec<Gvr>>> = controllers.iter().map(|controller| controller.kinds()).collect();
     let kinds = kinds.map(|kinds| kinds.concat());
     let register = |controller: Arc<dyn Controller>| {
-        let client = Client::service_account(server.clone(), controller.name(), AGENT);
+        let client = Client::service_account(server.clone(), controller.account(), AGENT);
         Registered { teller: recorder.teller(client.clone(), controller.name()), client, controller }
     };
     let shell = Shell::new(server.clone(), controllers.into_iter().map(register).collect());

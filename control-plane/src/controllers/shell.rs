@@ -327,14 +327,18 @@ impl Shell {
     }
 }
 
+/// The object that is there; null where none is.
+async fn found(client: &Client, id: &Id) -> Result<Value, Refused> {
+    match client.get(id).await {
+        Err(refused) if refused.is_not_found() => Ok(Value::Null),
+        found => found,
+    }
+}
+
 async fn holds(client: &Client, guard: &Guard) -> Result<bool, Refused> {
     match guard {
         Guard::Alive(id, uid) | Guard::Gone(id, uid) => {
-            let found = match client.get(id).await {
-                Ok(object) => object,
-                Err(refused) if refused.is_not_found() => Value::Null,
-                Err(refused) => return Err(refused),
-            };
+            let found = found(client, id).await?;
             let there = found["metadata"]["uid"] == **uid;
             Ok(match guard {
                 Guard::Alive(..) => there && found["metadata"]["deletionTimestamp"].is_null(),

@@ -195,9 +195,9 @@ fn start_parts(
     shutdown: &CancellationToken,
     background: &mut Background,
 ) {
-    let root_ca = server.access.security().map(|security| security.authority.certificate.clone());
     if config.parts.controllers {
-        let settings = controllers::Settings { root_ca };
+        let root_ca = server.access.security().map(|security| security.authority.certificate.clone());
+        let settings = controllers::Settings { root_ca, ..controllers::Settings::default() };
         let standard = controllers::standard(server, &settings);
         let running = controllers::run(server.clone(), standard, shutdown.clone());
         background.spawn(async move { ("the controllers", running.await.map_err(|e| e.to_string())) });

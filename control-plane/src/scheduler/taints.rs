@@ -47,6 +47,8 @@ pub struct Toleration {
     exists: bool,
     value: String,
     effect: String,
+    /// How long it puts up with a taint that drives pods away; for ever where it does not say.
+    pub seconds: Option<i64>,
 }
 
 impl Toleration {
@@ -58,11 +60,13 @@ impl Toleration {
             exists: toleration["operator"] == "Exists",
             value: text(toleration, "value"),
             effect: text(toleration, "effect"),
+            seconds: toleration["tolerationSeconds"].as_i64(),
         };
         tolerations.map(read).collect()
     }
 
-    fn holds(&self, taint: &Taint) -> bool {
+    /// Whether it puts up with a taint.
+    pub fn holds(&self, taint: &Taint) -> bool {
         (self.effect.is_empty() || self.effect == taint.effect)
             && (self.key.is_empty() && self.exists || self.key == taint.key)
             && (self.exists || self.value == taint.value)

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   node    absent ──▶ registered ──▶ its Lease renewed every ten seconds
+//!           taken for dead ──▶ says that it is ready, and so are its pods
 //!   pod     bound ──▶ Running and Ready ──▶ asked to go ──▶ gone
 //! ```
 //!
@@ -23,16 +24,11 @@ use crate::apiserver::server::Server;
 use crate::client::{Gvr, Id, PatchType};
 use crate::controllers::index::{Change, Index};
 use crate::controllers::item::{Item, PODS};
-use crate::controllers::plan::{Effect, Identity, Plan};
+use crate::controllers::node::{LEASE_NAMESPACE, LEASES, NODES};
+use crate::controllers::plan::{Effect, Identity, Plan, Step};
 use crate::controllers::{self, Controller, Ended};
 
-/// Nodes.
-pub static NODES: Gvr = Gvr::of("", "v1", "nodes");
-/// Leases, of which each node has one.
-static LEASES: Gvr = Gvr::of("coordination.k8s.io", "v1", "leases");
-const LEASE_NAMESPACE: &str = "kube-node-lease";
-/// A node says that it is alive so often, and is taken for dead after four times as long.
-const RENEW: Duration = Duration::from_secs(10);
+/// What a node's Lease says of how long it holds.
 const LEASE_SECONDS: u32 = 40;
 
 /// What nodes there are.
@@ -48,11 +44,14 @@ pub struct Settings {
     pub memory: u32,
     /// The pods that each can take.
     pub pods: u32,
+    /// How often each says that it is alive.
+    pub renew: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { nodes: 1, prefix: "sim-".to_owned(), cpus: 8, memory: 32, pods: 110 }
+        let (prefix, renew) = ("sim-".to_owned(), Duration::from_secs(10));
+        Self { nodes: 1, prefix, cpus: 8, memory: 32, pods: 110, renew }
     }
 }
 
@@ -84,9 +83,15 @@ impl Nodes {
     fn register(&self, index: &Index, name: &str, now: Timestamp) -> Plan {
         let Some(number) = self.names.get(name) else { return Plan::default() };
         let mut plan = by(name);
-        if index.get(&NODES, "", name).is_none() {
-            let object = status::node(&self.settings, name, *number, now);
-            plan.one(Effect::Create { kind: NODES, namespace: String::new(), object });
+        match index.get(&NODES, "", name) {
+            None => {
+                let object = status::node(&self.settings, name, *number, now);
+                plan.one(Effect::Create { kind: NODES, namespace: String::new(), object });
+            }
+            Some(node) if !node.node.as_ref().is_some_and(|facts| facts.is_ready()) => {
+                plan.steps.extend(revive(index, node, now));
+            }
+            Some(_) => {}
         }
         let id = Id::new(&LEASES, LEASE_NAMESPACE, name);
         let spec = json!({"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS,
@@ -102,7 +107,7 @@ impl Nodes {
                 Effect::Create { kind: LEASES, namespace: LEASE_NAMESPACE.to_owned(), object }
             }
         });
-        plan.again = Some(RENEW);
+        plan.again = Some(self.settings.renew);
         plan
     }
 
@@ -122,6 +127,22 @@ impl Nodes {
         }
         plan
     }
+}
+
+/// A node that was silent says how it and its pods are.
+fn revive(index: &Index, node: &Item, now: Timestamp) -> [Step; 2] {
+    let say = |item: &Item, conditions: Vec<Value>| Effect::Patch {
+        id: item.id.clone(),
+        subresource: "status",
+        how: PatchType::Strategic,
+        patch: json!({"metadata": {"uid": item.uid}, "status": {"conditions": conditions}}),
+    };
+    let lost = index.on_node(&node.id.name).filter(|pod| {
+        let facts = pod.pod.as_ref();
+        !pod.deleting && facts.is_some_and(|facts| facts.phase == "Running" && !facts.ready)
+    });
+    let pods = lost.map(|pod| say(pod, status::conditions_of_pod(now))).collect();
+    [Step::One(say(node, status::conditions_of_node(now))), Step::Together(pods)]
 }
 
 /// What a node itself does.
@@ -196,9 +217,21 @@ mod tests {
             "ephemeral-storage": "100Gi"})
         );
         assert_eq!(lease["spec"]["holderIdentity"], "sim-1");
-        assert_eq!(plan.again, Some(RENEW));
+        assert_eq!(plan.again, Some(Settings::default().renew));
 
-        let plan = reconciled(&index(&NODES, &json!({"metadata": {"name": "sim-1"}})), &key);
+        let ready = |status: &str| {
+            json!({"metadata": {"name": "sim-1", "uid": "7"},
+            "status": {"conditions": [{"type": "Ready", "status": status}]}})
+        };
+        let plan = reconciled(&index(&NODES, &ready("Unknown")), &key);
+        let Some(Step::One(Effect::Patch { subresource: "status", patch, .. })) = plan.steps.first() else {
+            panic!("it does not say that it lives")
+        };
+        assert_eq!(
+            (&patch["metadata"]["uid"], patch["status"]["conditions"][3]["status"].as_str()),
+            (&json!("7"), Some("True"))
+        );
+        let plan = reconciled(&index(&NODES, &ready("True")), &key);
         assert!(matches!(plan.steps.as_slice(), [Step::One(Effect::Create { kind, .. })] if *kind == LEASES));
         let lease =
             json!({"metadata": {"name": "sim-1", "namespace": LEASE_NAMESPACE, "resourceVersion": "3"}});

@@ -14,10 +14,6 @@ pub(super) fn node(settings: &Settings, name: &str, number: usize, now: Timestam
         "pods": settings.pods.to_string(),
         "ephemeral-storage": "100Gi",
     });
-    let condition = |kind: &str, status: &str, reason: &str| {
-        json!({"type": kind, "status": status, "reason": reason, "message": "simulated",
-            "lastHeartbeatTime": time::format(now), "lastTransitionTime": time::format(now)})
-    };
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     json!({
         "metadata": {
@@ -35,12 +31,7 @@ pub(super) fn node(settings: &Settings, name: &str, number: usize, now: Timestam
                 {"type": "InternalIP", "address": address(10, number)},
                 {"type": "Hostname", "address": name},
             ],
-            "conditions": [
-                condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
-                condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),
-                condition("PIDPressure", "False", "KubeletHasSufficientPID"),
-                condition("Ready", "True", "KubeletReady"),
-            ],
+            "conditions": conditions_of_node(now),
             "nodeInfo": {
                 "architecture": arch,
                 "operatingSystem": "linux",
@@ -57,10 +48,32 @@ pub(super) fn node(settings: &Settings, name: &str, number: usize, now: Timestam
     })
 }
 
+/// A node is well.
+pub(super) fn conditions_of_node(now: Timestamp) -> Vec<Value> {
+    let condition = |(kind, status, reason): (&str, &str, &str)| {
+        json!({"type": kind, "status": status, "reason": reason, "message": "simulated",
+            "lastHeartbeatTime": time::format(now), "lastTransitionTime": time::format(now)})
+    };
+    let conditions = [
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory"),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure"),
+        ("PIDPressure", "False", "KubeletHasSufficientPID"),
+        ("Ready", "True", "KubeletReady"),
+    ];
+    conditions.map(condition).to_vec()
+}
+
+/// A pod is well.
+pub(super) fn conditions_of_pod(now: Timestamp) -> Vec<Value> {
+    let stamp = time::format(now);
+    ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"]
+        .map(|kind| json!({"type": kind, "status": "True", "lastProbeTime": null, "lastTransitionTime": stamp}))
+        .to_vec()
+}
+
 /// The status of a pod that runs.
 pub(super) fn running(pod: &Value, number: usize, now: Timestamp) -> Value {
     let stamp = time::format(now);
-    let condition = |kind: &str| json!({"type": kind, "status": "True", "lastProbeTime": null, "lastTransitionTime": stamp});
     let containers = pod["spec"]["containers"].as_array().into_iter().flatten().enumerate();
     let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
     let statuses = containers.map(|(at, container)| {
@@ -70,8 +83,6 @@ pub(super) fn running(pod: &Value, number: usize, now: Timestamp) -> Value {
     });
     let host = address(10, number);
     let address = if pod["spec"]["hostNetwork"] == true { host.clone() } else { address(11, hash(uid)) };
-    let conditions = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"]
-        .map(condition);
     json!({
         "phase": "Running",
         "startTime": stamp,
@@ -79,7 +90,7 @@ pub(super) fn running(pod: &Value, number: usize, now: Timestamp) -> Value {
         "hostIPs": [{"ip": host}],
         "podIP": address,
         "podIPs": [{"ip": address}],
-        "conditions": conditions,
+        "conditions": conditions_of_pod(now),
         "containerStatuses": statuses.collect::<Vec<_>>(),
     })
 }

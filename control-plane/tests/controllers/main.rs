@@ -3,6 +3,7 @@
 mod cleaning;
 mod kubectl;
 mod namespaces;
+mod nodes;
 mod rollout;
 mod scheduling;
 mod world;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         trial("every_namespace_has_its_account_and_certificates", cleaning::accounts),
         trial("burst_does_not_overcommit", scheduling::burst),
         trial("namespace_loses_its_content_and_goes", namespaces::goes),
+        trial("node_falls_silent_loses_its_pods_and_returns", nodes::falls_silent),
         trial("unschedulable_pod_is_told_why", scheduling::told_why),
     ];
     let found = kubectl::found();

@@ -36,6 +36,11 @@ pub(crate) struct World {
 impl World {
     /// A server with a store in memory, the controllers and this many nodes.
     pub(crate) async fn start(nodes: usize) -> Self {
+        Self::with(nodes, controllers::Settings::default()).await
+    }
+
+    /// The same, with controllers that know this.
+    pub(crate) async fn with(nodes: usize, settings: controllers::Settings) -> Self {
         let store = Arc::new(Embedded::in_memory().unwrap());
         let server = Server::new(store, "127.0.0.1:6443".to_owned()).unwrap();
         let closing = CancellationToken::new();
@@ -47,20 +52,28 @@ impl World {
         });
         bootstrap::prepare(&server).await.unwrap();
         let client = Client::new(server.clone(), "admin", &["system:masters"], "test");
-        let controllers =
-            controllers::standard(&server, &controllers::Settings { root_ca: Some("pem".to_owned()) });
+        let settings = controllers::Settings { root_ca: Some("pem".to_owned()), ..settings };
+        let controllers = controllers::standard(&server, &settings);
         let run = controllers::run(server.clone(), controllers, closing.clone());
         tasks.spawn(async move { run.await.map_err(|ended| ended.to_string()) });
         let run = scheduler::run(server.clone(), closing.clone());
         tasks.spawn(async move { run.await.map_err(|ended| ended.to_string()) });
-        let settings = simulate::Settings { nodes, ..simulate::Settings::default() };
-        let run = simulate::run(server.clone(), settings, closing.clone());
-        tasks.spawn(async move { run.await.map_err(|ended| ended.to_string()) });
-        let world = Self { client, server, closing, tasks };
+        let mut world = Self { client, server, closing, tasks };
+        world.simulate("sim-", nodes);
         let account = Id::new(&Gvr::of("", "v1", "serviceaccounts"), "default", "default");
         // Without it no pod is taken.
         world.until("there is an account", async || world.client.get(&account).await.is_ok()).await;
         world
+    }
+
+    /// Runs this many nodes, until what it gives is cancelled.
+    pub(crate) fn simulate(&mut self, prefix: &str, nodes: usize) -> CancellationToken {
+        let closing = self.closing.child_token();
+        let (prefix, renew) = (prefix.to_owned(), Duration::from_millis(500));
+        let settings = simulate::Settings { nodes, prefix, renew, ..simulate::Settings::default() };
+        let run = simulate::run(self.server.clone(), settings, closing.clone());
+        self.tasks.spawn(async move { run.await.map_err(|ended| ended.to_string()) });
+        closing
     }
 
     /// Ends everything, in order and soon.
