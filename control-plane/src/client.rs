@@ -126,6 +126,8 @@ pub enum PatchType {
     Merge,
     /// With lists merged by their keys.
     Strategic,
+    /// Server-side apply by a manager of this name, who takes what others own.
+    Apply(&'static str),
 }
 
 impl PatchType {
@@ -133,6 +135,8 @@ impl PatchType {
         match self {
             Self::Merge => "application/merge-patch+json",
             Self::Strategic => "application/strategic-merge-patch+json",
+            // JSON is YAML.
+            Self::Apply(_) => "application/apply-patch+yaml",
         }
     }
 }
@@ -279,7 +283,11 @@ impl Client {
         how: PatchType,
         patch: &Value,
     ) -> Result<Value, Refused> {
-        self.send(Method::PATCH, &below(id, subresource), how.media(), Some(patch)).await
+        let mut path = below(id, subresource);
+        if let PatchType::Apply(manager) = how {
+            path.push_str(&format!("?fieldManager={manager}&force=true"));
+        }
+        self.send(Method::PATCH, &path, how.media(), Some(patch)).await
     }
 
     /// Deletes an object; `options` are those of `DeleteOptions`.

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod pods;
 pub mod queue;
 pub mod replicaset;
+pub mod roles;
 mod shell;
 
 use std::sync::Arc;
@@ -110,6 +111,7 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
         Arc::new(node::Nodes::new(settings.grace)),
         Arc::new(node::pods::Readiness),
         Arc::new(node::eviction::Eviction::default()),
+        Arc::new(roles::Aggregation),
     ];
     if let Some(certificates) = &settings.root_ca {
         controllers.push(Arc::new(accounts::RootCa(certificates.clone())));

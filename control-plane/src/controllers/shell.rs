@@ -26,7 +26,7 @@ use super::index::Index;
 use super::plan::{Effect, Guard, Outcome, Plan, Step};
 use super::queue::{Queue, Verdict};
 use crate::apiserver::server::Server;
-use crate::client::{Client, Gvr, Id, Refused};
+use crate::client::{Client, Gvr, Id, PatchType, Refused};
 
 /// A write of which it is not known whether it happened is not tried again before.
 const UNCLEAR: Duration = Duration::from_secs(1);
@@ -282,6 +282,9 @@ impl Shell {
             }
             Effect::Replace { id, subresource, object } => {
                 client.replace(id, subresource, &self.typed(&id.kind, object)).await
+            }
+            Effect::Patch { id, subresource, how: how @ PatchType::Apply(_), patch } => {
+                client.patch(id, subresource, *how, &self.typed(&id.kind, patch)).await
             }
             Effect::Patch { id, subresource, how, patch } => client.patch(id, subresource, *how, patch).await,
             Effect::Delete { id, uid, revision, propagation, grace } => {

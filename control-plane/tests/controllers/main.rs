@@ -4,6 +4,7 @@ mod cleaning;
 mod kubectl;
 mod namespaces;
 mod nodes;
+mod roles;
 mod rollout;
 mod scheduling;
 mod world;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         trial("burst_does_not_overcommit", scheduling::burst),
         trial("namespace_loses_its_content_and_goes", namespaces::goes),
         trial("node_falls_silent_loses_its_pods_and_returns", nodes::falls_silent),
+        trial("roles_of_people_gather_rules", roles::aggregated),
         trial("unschedulable_pod_is_told_why", scheduling::told_why),
     ];
     let found = kubectl::found();
