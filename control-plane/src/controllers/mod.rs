@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod conditions;
 pub mod deployment;
+pub mod disruption;
 pub mod events;
 mod feed;
 pub mod garbage;
@@ -112,6 +113,8 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
         Arc::new(node::pods::Readiness),
         Arc::new(node::eviction::Eviction::default()),
         Arc::new(roles::Aggregation),
+        Arc::new(disruption::Budgets),
+        Arc::new(disruption::stale::Stale),
     ];
     if let Some(certificates) = &settings.root_ca {
         controllers.push(Arc::new(accounts::RootCa(certificates.clone())));

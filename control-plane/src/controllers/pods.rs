@@ -16,6 +16,8 @@ pub struct PodFacts {
     pub phase: String,
     /// It is ready.
     pub ready: bool,
+    /// Somebody is about to make it go.
+    pub disrupted: bool,
     /// Since when it is ready, or is not.
     pub since: Option<Timestamp>,
     /// Its annotation says how dear it is.
@@ -71,12 +73,18 @@ impl PodFacts {
     pub fn read(json: &[u8]) -> Result<Self, serde_json::Error> {
         let pod: Pod = serde_json::from_slice(json)?;
         let (spec, status) = (pod.spec.unwrap_or_default(), pod.status.unwrap_or_default());
-        let ready = status.conditions.into_iter().flatten().find(|condition| condition.r#type == "Ready");
+        let mut conditions = status.conditions.unwrap_or_default();
+        let holds =
+            |condition: &Condition| condition.r#type == "DisruptionTarget" && condition.status == "True";
+        let disrupted = conditions.iter().any(holds);
+        let ready = conditions.iter().position(|condition| condition.r#type == "Ready");
+        let ready = ready.map(|at| conditions.swap_remove(at));
         let cost = pod.metadata.annotations.and_then(|mut annotations| annotations.remove(DELETION_COST));
         Ok(Self {
             node: spec.node_name,
             phase: status.phase,
             ready: ready.as_ref().is_some_and(|ready| ready.status == "True"),
+            disrupted,
             since: ready.and_then(|ready| ready.last_transition_time).as_deref().and_then(time::parse),
             deletion_cost: cost.and_then(|cost| cost.parse().ok()).unwrap_or(0),
             restarts: status

@@ -1,5 +1,6 @@
 //! The controllers and the scheduler on a server of their own, with nodes that are simulated.
 
+mod budgets;
 mod cleaning;
 mod kubectl;
 mod namespaces;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         trial("burst_does_not_overcommit", scheduling::burst),
         trial("namespace_loses_its_content_and_goes", namespaces::goes),
         trial("node_falls_silent_loses_its_pods_and_returns", nodes::falls_silent),
+        trial("evictions_keep_to_budgets", budgets::keeps_to_budgets),
         trial("roles_of_people_gather_rules", roles::aggregated),
         trial("unschedulable_pod_is_told_why", scheduling::told_why),
     ];

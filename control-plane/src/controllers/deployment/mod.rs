@@ -12,7 +12,7 @@
 //! All of it happens to a working copy of the sets, from which the effects are read off at the end.
 
 mod hash;
-mod numbers;
+pub(super) mod numbers;
 mod rollout;
 mod same;
 mod scale;

@@ -43,7 +43,7 @@ impl Numbers {
 }
 
 /// A number, or a part of a whole in percent. A quarter where nothing is said.
-fn part(value: &Value, whole: i64, up: bool) -> i64 {
+pub(in crate::controllers) fn part(value: &Value, whole: i64, up: bool) -> i64 {
     if let Some(number) = value.as_i64() {
         return number;
     }
