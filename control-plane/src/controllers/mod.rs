@@ -6,6 +6,7 @@
 //! server's own write path, each controller under the service account that upstream gives it.
 
 pub mod accounts;
+pub mod claims;
 pub mod conditions;
 pub mod deployment;
 pub mod disruption;
@@ -18,6 +19,7 @@ pub mod kinds;
 pub mod namespace;
 pub mod node;
 pub mod plan;
+pub mod podgc;
 pub mod pods;
 pub mod queue;
 pub mod replicaset;
@@ -115,6 +117,9 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
         Arc::new(roles::Aggregation),
         Arc::new(disruption::Budgets),
         Arc::new(disruption::stale::Stale),
+        Arc::new(claims::Claims),
+        Arc::new(claims::Volumes),
+        Arc::new(podgc::Pods::default()),
     ];
     if let Some(certificates) = &settings.root_ca {
         controllers.push(Arc::new(accounts::RootCa(certificates.clone())));

@@ -85,6 +85,10 @@ pub enum Guard {
     Alive(Id, String),
     /// The object with this identity is not there.
     Gone(Id, String),
+    /// There is no object here, of whatever identity.
+    Absent(Id),
+    /// No pod that has its node uses this claim.
+    Unclaimed(Id),
     /// There is nothing of a kind in a namespace.
     Empty(Gvr, String),
 }

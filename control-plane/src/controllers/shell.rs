@@ -20,9 +20,11 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
 use super::Controller;
+use super::claims;
 use super::events::Teller;
 use super::feed;
 use super::index::Index;
+use super::item::PODS;
 use super::plan::{Effect, Guard, Outcome, Plan, Step};
 use super::queue::{Queue, Verdict};
 use crate::apiserver::server::Server;
@@ -340,6 +342,12 @@ async fn found(client: &Client, id: &Id) -> Result<Value, Refused> {
 
 async fn holds(client: &Client, guard: &Guard) -> Result<bool, Refused> {
     match guard {
+        Guard::Absent(id) => Ok(found(client, id).await?.is_null()),
+        Guard::Unclaimed(id) => {
+            let pods = client.list(&PODS, &id.namespace, "").await?;
+            let mut pods = pods["items"].as_array().into_iter().flatten();
+            Ok(!pods.any(|pod| claims::uses(pod, &id.name)))
+        }
         Guard::Alive(id, uid) | Guard::Gone(id, uid) => {
             let found = found(client, id).await?;
             let there = found["metadata"]["uid"] == **uid;

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod cleaning;
+mod keeping;
 mod kubectl;
 mod namespaces;
 mod nodes;
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
         trial("namespace_loses_its_content_and_goes", namespaces::goes),
         trial("node_falls_silent_loses_its_pods_and_returns", nodes::falls_silent),
         trial("evictions_keep_to_budgets", budgets::keeps_to_budgets),
+        trial("claim_in_use_is_kept", keeping::claims),
+        trial("pod_that_never_had_a_node_is_gone", keeping::unscheduled),
         trial("roles_of_people_gather_rules", roles::aggregated),
         trial("unschedulable_pod_is_told_why", scheduling::told_why),
     ];
