@@ -6,6 +6,7 @@
 //! server's own write path, each controller under the service account that upstream gives it.
 
 pub mod accounts;
+pub mod certificates;
 pub mod claims;
 pub mod conditions;
 pub mod deployment;
@@ -25,6 +26,7 @@ pub mod queue;
 pub mod replicaset;
 pub mod roles;
 mod shell;
+pub mod tokens;
 
 use std::sync::Arc;
 
@@ -32,6 +34,7 @@ use daemon::CancellationToken;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
+use crate::apiserver::auth::ca::Pair;
 use crate::apiserver::server::Server;
 use crate::client::{Client, Gvr, Id};
 use events::Recorder;
@@ -97,6 +100,8 @@ impl Ended {
 pub struct Settings {
     /// The certificates in PEM by which pods know the API server; without them, they are not published.
     pub root_ca: Option<String>,
+    /// What signs certificates of clients and kubelets; without it, none are signed.
+    pub authority: Option<Pair>,
     /// How long nodes may be silent.
     pub grace: node::Grace,
 }
@@ -120,9 +125,15 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
         Arc::new(claims::Claims),
         Arc::new(claims::Volumes),
         Arc::new(podgc::Pods::default()),
+        Arc::new(certificates::approve::Approver),
+        Arc::new(certificates::clean::Cleaner),
+        Arc::new(tokens::Cleaner),
     ];
     if let Some(certificates) = &settings.root_ca {
         controllers.push(Arc::new(accounts::RootCa(certificates.clone())));
+    }
+    if let Some(authority) = &settings.authority {
+        controllers.push(Arc::new(certificates::sign::Signing(authority.clone())));
     }
     controllers
 }

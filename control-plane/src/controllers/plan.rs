@@ -79,7 +79,7 @@ pub struct Telling {
 }
 
 /// A condition that is checked right before an effect.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Guard {
     /// The object with this identity is there and not going.
     Alive(Id, String),
@@ -89,6 +89,8 @@ pub enum Guard {
     Absent(Id),
     /// No pod that has its node uses this claim.
     Unclaimed(Id),
+    /// One of these SubjectAccessReviews is answered with yes.
+    Allowed(Vec<Value>),
     /// There is nothing of a kind in a namespace.
     Empty(Gvr, String),
 }

@@ -30,6 +30,8 @@ use super::queue::{Queue, Verdict};
 use crate::apiserver::server::Server;
 use crate::client::{Client, Gvr, Id, PatchType, Refused};
 
+/// Whether somebody may do something.
+static REVIEWS: Gvr = Gvr::of("authorization.k8s.io", "v1", "subjectaccessreviews");
 /// A write of which it is not known whether it happened is not tried again before.
 const UNCLEAR: Duration = Duration::from_secs(1);
 /// Somebody is told when the index does not see a write for so long.
@@ -343,6 +345,14 @@ async fn found(client: &Client, id: &Id) -> Result<Value, Refused> {
 async fn holds(client: &Client, guard: &Guard) -> Result<bool, Refused> {
     match guard {
         Guard::Absent(id) => Ok(found(client, id).await?.is_null()),
+        Guard::Allowed(reviews) => {
+            for review in reviews {
+                if client.create(&REVIEWS, "", review).await?["status"]["allowed"] == true {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
         Guard::Unclaimed(id) => {
             let pods = client.list(&PODS, &id.namespace, "").await?;
             let mut pods = pods["items"].as_array().into_iter().flatten();

@@ -196,8 +196,9 @@ fn start_parts(
     background: &mut Background,
 ) {
     if config.parts.controllers {
-        let root_ca = server.access.security().map(|security| security.authority.certificate.clone());
-        let settings = controllers::Settings { root_ca, ..controllers::Settings::default() };
+        let authority = server.access.security().map(|security| security.authority.clone());
+        let root_ca = authority.as_ref().map(|authority| authority.certificate.clone());
+        let settings = controllers::Settings { root_ca, authority, ..controllers::Settings::default() };
         let standard = controllers::standard(server, &settings);
         let running = controllers::run(server.clone(), standard, shutdown.clone());
         background.spawn(async move { ("the controllers", running.await.map_err(|e| e.to_string())) });
