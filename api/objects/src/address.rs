@@ -115,6 +115,40 @@ pub fn canonical_ip_faults(text: &str) -> Vec<String> {
     faults
 }
 
+/// Warns of an address that others may read otherwise, or cannot read.
+pub(crate) fn warn_ip(told: &mut Vec<String>, path: &Path, text: &str) {
+    let Some(address) = sloppy(text) else { return };
+    if text.parse::<IpAddr>().is_err() || mapped(address) {
+        let good = address.to_canonical().to_string();
+        told.push(format!("{path}: non-standard IP address {text:?} is invalid: use {good:?}"));
+    } else if address.is_ipv6() && address.to_string() != text {
+        let good = address.to_string();
+        told.push(format!("{path}: IPv6 address {text:?} should be in RFC 5952 canonical format ({good:?})"));
+    }
+}
+
+/// Warns of a block of addresses that others may read otherwise, or cannot read.
+pub(crate) fn warn_cidr(told: &mut Vec<String>, path: &Path, text: &str) {
+    let Some((address, length)) = parse_cidr(text) else { return };
+    let good = format!("{}/{length}", first(address, length));
+    let before = told.len();
+    if has_bits_beyond(address, length) {
+        let one = format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 });
+        told.push(format!(
+            "{path}: CIDR value {text:?} is ambiguous in this context (should be {good:?} or {one:?}?)"
+        ));
+    }
+    let (written, digits) = text.split_once('/').unwrap_or((text, ""));
+    let leading = digits.len() > 1 && digits.starts_with('0');
+    if written.parse::<IpAddr>().is_err() || leading || mapped(address) {
+        told.push(format!("{path}: non-standard CIDR value {text:?} is invalid: use {good:?}"));
+    } else if told.len() == before && address.is_ipv6() && good != text {
+        told.push(format!(
+            "{path}: IPv6 CIDR value {text:?} should be in RFC 5952 canonical format ({good:?})"
+        ));
+    }
+}
+
 fn cidr_faults(text: &str) -> Vec<String> {
     let Some((address, length)) = parse_cidr(text) else {
         return vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".to_owned()];
@@ -156,6 +190,16 @@ fn parse_cidr(text: &str) -> Option<(IpAddr, u32)> {
     let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let length = digits.parse::<u32>().ok().filter(|length| number && *length <= most)?;
     Some((address, length))
+}
+
+/// The first address of a block.
+fn first(address: IpAddr, length: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() & u32::MAX.checked_shl(32 - length).unwrap_or(0)).into()),
+        IpAddr::V6(v6) => {
+            IpAddr::V6((v6.to_bits() & u128::MAX.checked_shl(128 - length).unwrap_or(0)).into())
+        }
+    }
 }
 
 fn has_bits_beyond(address: IpAddr, length: u32) -> bool {
@@ -221,6 +265,30 @@ mod tests {
             let found = why(check, text);
             assert!(found.contains(want) && found.is_empty() == want.is_empty(), "{text}: {found}");
         }
+    }
+
+    #[test]
+    fn forms_that_others_read_otherwise_are_told() {
+        let told = |warn: fn(&mut Vec<String>, &Path, &str), text: &str| {
+            let mut told = Vec::new();
+            warn(&mut told, &Path::ROOT.field("f"), text);
+            told.join("|")
+        };
+        assert_eq!(
+            (told(warn_ip, "10.0.0.1"), told(warn_ip, "fd00::1"), told(warn_ip, "x")),
+            Default::default()
+        );
+        assert_eq!(
+            told(warn_ip, "010.0.0.1"),
+            "f: non-standard IP address \"010.0.0.1\" is invalid: use \"10.0.0.1\""
+        );
+        assert!(told(warn_ip, "FD00::1").contains("should be in RFC 5952 canonical format (\"fd00::1\")"));
+        assert_eq!(told(warn_cidr, "10.0.0.0/8"), "");
+        assert_eq!(
+            told(warn_cidr, "10.0.0.1/8"),
+            "f: CIDR value \"10.0.0.1/8\" is ambiguous in this context (should be \"10.0.0.0/8\" or \"10.0.0.1/32\"?)"
+        );
+        assert!(told(warn_cidr, "10.0.0.0/08").contains("use \"10.0.0.0/8\""));
     }
 
     #[test]

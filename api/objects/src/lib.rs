@@ -42,6 +42,7 @@ mod table;
 pub mod time;
 #[cfg(test)]
 mod trial;
+pub mod warnings;
 mod webhook;
 
 pub use error::{FieldError, Kind};

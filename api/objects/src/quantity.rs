@@ -78,6 +78,11 @@ impl Quantity {
         self.nanos < 0
     }
 
+    /// The next whole number, or this one.
+    pub fn rounded_up(self) -> Self {
+        Self { nanos: div_up(self.nanos, NANO) * NANO, style: self.style }
+    }
+
     /// Whether it is a whole number.
     pub fn is_whole(self) -> bool {
         self.nanos % NANO == 0
@@ -91,6 +96,15 @@ impl std::ops::Add for Quantity {
     fn add(self, other: Self) -> Self {
         let style = if self.is_zero() { other.style } else { self.style };
         Self { nanos: (self.nanos + other.nanos).clamp(-MAX, MAX), style }
+    }
+}
+
+impl std::ops::Sub for Quantity {
+    type Output = Self;
+
+    /// The difference, written as a sum is.
+    fn sub(self, other: Self) -> Self {
+        self + Self { nanos: -other.nanos, style: other.style }
     }
 }
 

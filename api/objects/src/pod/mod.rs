@@ -11,9 +11,11 @@ mod devices;
 mod env;
 mod mounts;
 mod network;
+mod overlaps;
 mod prepare;
 mod probes;
 mod projected;
+mod resize;
 mod resources;
 mod scheduling;
 mod security;
@@ -26,10 +28,12 @@ mod tests;
 mod update;
 mod validate;
 mod volumes;
+pub(crate) mod warnings;
 mod windows;
 
 pub use defaults::set_defaults;
 pub use prepare::{keep_status, qos_class};
+pub use resize::{check_ephemeral, check_resize};
 pub use validate::validate;
 
 pub(crate) use claim::defaults as claim_defaults;

@@ -154,20 +154,22 @@ fn apparmor(spec: &mut Value, annotations: &Value) {
     change_containers(spec, |container| {
         let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
         let Some(told) = annotations[format!("{APPARMOR}{name}")].as_str() else { return };
-        let profile = match told.split_once('/') {
-            None if told == "unconfined" => json!({ "type": "Unconfined" }),
-            Some(("runtime", "default")) => json!({ "type": "RuntimeDefault" }),
-            Some(("localhost", name)) if !name.is_empty() && name.trim() == name => {
-                json!({ "type": "Localhost", "localhostProfile": name })
-            }
-            _ => return,
-        };
-        if profile == of_pod {
-            return;
-        }
+        let Some(profile) = apparmor_profile(told).filter(|profile| *profile != of_pod) else { return };
         let context = container.entry("securityContext").or_insert(Value::Null);
         if !has(context, "appArmorProfile") {
             context["appArmorProfile"] = profile;
         }
     });
+}
+
+/// The field that an annotation of a container stands for.
+pub(super) fn apparmor_profile(annotation: &str) -> Option<Value> {
+    match annotation.split_once('/') {
+        None if annotation == "unconfined" => Some(json!({ "type": "Unconfined" })),
+        Some(("runtime", "default")) => Some(json!({ "type": "RuntimeDefault" })),
+        Some(("localhost", name)) if !name.is_empty() && name.trim() == name => {
+            Some(json!({ "type": "Localhost", "localhostProfile": name }))
+        }
+        _ => None,
+    }
 }

@@ -205,7 +205,7 @@ fn nothing(value: &Value) -> bool {
 }
 
 /// The fields that differ, as lines: `-` before what was, `+` before what is to be.
-fn difference(old: &Value, new: &Value) -> String {
+pub(super) fn difference(old: &Value, new: &Value) -> String {
     let mut lines = String::new();
     differ(&mut lines, "spec", old, new);
     lines

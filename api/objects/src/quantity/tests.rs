@@ -7,6 +7,14 @@ fn parse(text: &str) -> Quantity {
 }
 
 #[test]
+fn differences_and_whole_numbers_keep_their_style() {
+    assert_eq!((parse("2Gi") - parse("1Gi")).to_string(), "1Gi");
+    assert_eq!((parse("1") - parse("1500m")).to_string(), "-500m");
+    assert_eq!(parse("1500m").rounded_up().to_string(), "2");
+    assert_eq!(parse("3Ki").rounded_up().to_string(), "3Ki");
+}
+
+#[test]
 fn the_canonical_form_has_no_fraction_and_the_largest_suffix() {
     for (text, want) in [
         ("0", "0"),
