@@ -35,6 +35,7 @@ use super::metrics::Metrics;
 use super::openapi::OpenApi;
 use super::status::Status;
 use super::{plain, read, write};
+use crate::quota::Charges;
 use crate::storage::{Store, StoreError};
 
 /// An answer at least so long is compressed for those who take it.
@@ -55,6 +56,8 @@ pub struct Server {
     pub access: Access,
     /// What is counted.
     pub metrics: Metrics,
+    /// What quotas were charged for writes that are on their way.
+    pub charges: Charges,
     /// `HOST:PORT` where clients reach the server.
     pub address: String,
     /// Made when somebody asks.
@@ -96,8 +99,8 @@ impl Server {
         let access = Access::new(&kinds, security)?;
         let closing = CancellationToken::new();
         let (metrics, prepared) = (Metrics::default(), AtomicBool::new(false));
-        let openapi = OnceLock::new();
-        Ok(Arc::new(Self { kinds, caches, access, metrics, address, openapi, prepared, closing }))
+        let (openapi, charges) = (OnceLock::new(), Charges::default());
+        Ok(Arc::new(Self { kinds, caches, access, metrics, charges, address, openapi, prepared, closing }))
     }
 
     /// Keeps caches and rules up with the store, until the server closes.

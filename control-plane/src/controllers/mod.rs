@@ -23,6 +23,7 @@ pub mod plan;
 pub mod podgc;
 pub mod pods;
 pub mod queue;
+pub mod quota;
 pub mod replicaset;
 pub mod roles;
 mod shell;
@@ -114,6 +115,7 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
         Arc::new(replicaset::ReplicaSets),
         Arc::new(deployment::Deployments),
         Arc::new(garbage::Garbage::new(kinds.clone())),
+        Arc::new(quota::Quotas::new(kinds.clone(), server.charges.clone())),
         Arc::new(namespace::Namespaces::new(kinds)),
         Arc::new(accounts::ServiceAccounts),
         Arc::new(node::Nodes::new(settings.grace)),

@@ -1,11 +1,13 @@
 //! The controllers and the scheduler on a server of their own, with nodes that are simulated.
 
+mod admission;
 mod budgets;
 mod cleaning;
 mod keeping;
 mod kubectl;
 mod namespaces;
 mod nodes;
+mod quota;
 mod roles;
 mod rollout;
 mod scheduling;
@@ -36,6 +38,12 @@ fn main() -> ExitCode {
         trial("pod_that_never_had_a_node_is_gone", keeping::unscheduled),
         trial("roles_of_people_gather_rules", roles::aggregated),
         trial("unschedulable_pod_is_told_why", scheduling::told_why),
+        trial("nodes_write_about_themselves", admission::nodes_write_about_themselves),
+        trial("classes_fill_in", admission::classes_fill_in),
+        trial("quota_is_never_exceeded", quota::never_exceeded),
+        trial("quota_is_exact_while_it_is_counted", quota::exact_while_it_is_counted),
+        trial("failed_writes_cost_no_quota", quota::failed_writes_cost_nothing),
+        trial("pods_are_charged_what_they_use", quota::pods_are_charged_what_they_use),
     ];
     let found = kubectl::found();
     if found.is_empty() {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use control_plane::apiserver::access::Peer;
-use control_plane::apiserver::auth::User;
+use control_plane::apiserver::access::{Peer, Security};
+use control_plane::apiserver::auth::tls::Authorities;
+use control_plane::apiserver::auth::token::{Issuer, Verifier};
+use control_plane::apiserver::auth::{Authenticator, User, files};
 use control_plane::apiserver::http::serve;
 use control_plane::apiserver::server::Server;
 use control_plane::bootstrap;
@@ -13,6 +15,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// A server above a store in memory.
@@ -32,6 +35,21 @@ fn admin() -> Peer {
     Peer::Known(User::new("admin", &["system:masters", "system:authenticated"]))
 }
 
+/// Keys and certificates, made for this run, and what the recorded server called itself.
+fn security() -> Result<Security, String> {
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let made = files::prepare(folder.path(), &files::cluster_names("cluster.local"), &[], Timestamp::now());
+    let files = made.map_err(|e| e.to_string())?;
+    let url = "https://kubernetes.default.svc".to_owned();
+    let (issuers, audiences) = (vec![url.clone()], vec![url.clone()]);
+    let tokens =
+        Verifier { issuers, keys: vec![files.signing_key.public().clone()], audiences: audiences.clone() };
+    let clients = Authorities::new(&files.authority.certificate).map_err(|e| e.to_string())?;
+    let issuer = Issuer { url, audiences, longest: None, extend: true, key: files.signing_key };
+    let authenticator = Authenticator { clients, tokens, anonymous: true };
+    Ok(Security { authenticator, issuer, authority: files.authority })
+}
+
 /// An answer.
 pub(crate) struct Answered {
     pub status: u16,
@@ -42,7 +60,8 @@ pub(crate) struct Answered {
 impl World {
     pub(crate) async fn start() -> Result<Self, String> {
         let store = Arc::new(Embedded::in_memory().map_err(|e| e.to_string())?);
-        let server = Server::new(store, "127.0.0.1:6443".to_owned()).map_err(|e| e.to_string())?;
+        let server = Server::secured(store, "127.0.0.1:6443".to_owned(), security()?);
+        let server = server.map_err(|e| e.to_string())?;
         let following = server.clone().follow();
         let feed = tokio::spawn(async move {
             if let Err(error) = following.await {
@@ -89,7 +108,7 @@ impl Client {
 
     /// Creates an object.
     pub(crate) async fn create(&mut self, path: &str, object: &Value) -> Result<(), String> {
-        let headers = [("content-type", "application/json")];
+        let headers = [("content-type", "application/json"), ("user-agent", "golden")];
         let answer = self.send("POST", path, &headers, object.to_string().into()).await?;
         match answer.status {
             200..300 => Ok(()),

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::admit;
 use super::change::{Made, change};
 use super::decode::{self, Expected, Sent};
 use super::options::Options;
@@ -25,13 +26,13 @@ pub(in crate::apiserver) async fn bind(
 ) -> Result<Answer, Status> {
     let write = Write::new(server, context, resource, Options::of(context, "CreateOptions", false)?)?;
     let expected = Expected::of("v1", "Binding")?;
-    let Sent { object: binding, .. } =
+    let Sent { object: mut binding, .. } =
         decode::decode_as(&expected, context, write.options.validation, &body)?;
     let name = context.target.name.as_str();
-    let node = binding["target"]["name"].as_str().unwrap_or_default();
+    let node = binding["target"]["name"].as_str().unwrap_or_default().to_owned();
     if !matches!(binding["target"]["kind"].as_str(), None | Some("" | "Node")) || node.is_empty() {
         let path = api_objects::Path::ROOT.field("target");
-        let error = match node {
+        let error = match node.as_str() {
             "" => api_objects::FieldError::required(&path.field("name"), ""),
             _ => {
                 let kind = binding["target"]["kind"].clone();
@@ -40,6 +41,7 @@ pub(in crate::apiserver) async fn bind(
         };
         return Err(Status::invalid("", "Binding", name, vec![error]));
     }
+    admit::bind(&write, &mut binding, &node).await?;
     change(&write, |live| {
         let live = live.ok_or_else(|| Status::not_found(resource, name))?;
         // As upstream names what is in the way.
@@ -60,7 +62,7 @@ pub(in crate::apiserver) async fn bind(
         if live["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
             return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
         }
-        Ok(Made { object: bound(live, &binding, node, &write.now()), warnings: Vec::new() })
+        Ok(Made { object: bound(live, &binding, &node, &write.now()), warnings: Vec::new() })
     })
     .await?;
     Ok(created())

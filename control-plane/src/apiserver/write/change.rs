@@ -38,9 +38,11 @@ pub(super) async fn change(
         let live = write.live(entry.modified, &entry.value)?;
         let Made { mut object, mut warnings } = make(Some(&live))?;
         prepare::same_name(write, &mut object)?;
-        admit::update(write, &live, &object).await?;
+        admit::update(write, &live, &mut object).await?;
         prepare::update(write, &live, &mut object)?;
-        warnings.extend(admit::complete(write, Some(&live), &object).await?);
+        let admit::Admitted { warnings: more, charged } =
+            admit::complete(write, Some(&live), &object).await?;
+        warnings.extend(write.warnings(Some(&live), &object).into_iter().chain(more));
         let answer = |revision| write.answer(StatusCode::OK, &object, Some(revision), &warnings);
         if write.options.dry_run || (object == live && !done(&object)) {
             return answer(entry.modified);
@@ -50,8 +52,11 @@ pub(super) async fn change(
             false => Change::Put { value: write.stored(&object), ttl: None },
         };
         match store.write(&key, Expect::At(entry.modified), change).await {
-            Ok(revision) => return answer(revision),
-            Err(StoreError::Conflict { .. }) => {}
+            Ok(revision) => {
+                charged.stored(write, revision);
+                return answer(revision);
+            }
+            Err(StoreError::Conflict { .. }) => charged.refused(write).await,
             Err(error) => return Err(error.into()),
         }
     }

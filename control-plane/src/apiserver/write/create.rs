@@ -52,6 +52,7 @@ pub(in crate::apiserver) async fn create_token(
     let expected = decode::Expected::of("authentication.k8s.io/v1", "TokenRequest")?;
     let decode::Sent { object, warnings } =
         decode::decode_as(&expected, context, write.options.validation, &body)?;
+    admit::token(&write, &object).await?;
     review::token(&write, &object, &warnings).await
 }
 
@@ -71,7 +72,8 @@ pub(super) async fn store(
     }
     for_storage(write.of, &mut object);
     write.check_new(&name, &object)?;
-    let warnings = &[warnings, &admit::complete(write, None, &object).await?].concat();
+    let admit::Admitted { warnings: more, charged } = admit::complete(write, None, &object).await?;
+    let warnings = &[warnings, &write.warnings(None, &object), &more].concat();
     let (store, key) = (write.server.caches.store(), write.key(&name));
     let exists = || Status::already_exists(write.resource, &name);
     if write.options.dry_run {
@@ -82,8 +84,14 @@ pub(super) async fn store(
     }
     let change = Change::Put { value: write.stored(&object), ttl: None };
     match store.write(&key, Expect::Absent, change).await {
-        Ok(revision) => write.answer(StatusCode::CREATED, &object, Some(revision), warnings),
-        Err(StoreError::Conflict { .. }) => Err(exists()),
+        Ok(revision) => {
+            charged.stored(write, revision);
+            write.answer(StatusCode::CREATED, &object, Some(revision), warnings)
+        }
+        Err(StoreError::Conflict { .. }) => {
+            charged.refused(write).await;
+            Err(exists())
+        }
         Err(error) => Err(error.into()),
     }
 }

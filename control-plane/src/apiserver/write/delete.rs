@@ -108,7 +108,7 @@ pub(super) async fn remove(
     options: &deletion::Options,
 ) -> Result<Deleted, Status> {
     let (key, store) = (write.key(name), write.server.caches.store());
-    admit::delete(write, name)?;
+    admit::delete(write, name).await?;
     loop {
         let entry = store.get(&key).await?.what.ok_or_else(|| Status::not_found(write.resource, name))?;
         let live = write.live(entry.modified, &entry.value)?;

@@ -79,6 +79,11 @@ impl Options {
         })
     }
 
+    /// It is about one version of the object.
+    pub(super) fn names_version(&self) -> bool {
+        self.version.is_some()
+    }
+
     /// Refuses to delete another object than the one meant.
     pub(super) fn check(&self, resource: &Resource, name: &str, live: &Value) -> Result<(), Status> {
         let about = |what: &str, wanted: &str, found: &str, why: &str| {

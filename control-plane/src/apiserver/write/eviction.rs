@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::admit;
 use super::binding::created;
 use super::change::{Made, change};
 use super::decode::{self, Expected, Sent};
@@ -50,12 +51,48 @@ pub(in crate::apiserver) async fn evict(
     let pod = server.caches.get(&resource.kind, &key, When::Latest).await?;
     let pod = pod.ok_or_else(|| Status::not_found(resource, name))?;
     let pod = pod.value();
+    let write = writer(server, context, resource)?;
+    admit::delete(&write, name).await?;
     if counts(&pod) {
         spend(server, context, &pod, options.dry_run).await?;
     }
-    let write = writer(server, context, resource)?;
+    // Who names a version of the pod means it as it is.
+    if !options.dry_run && !options.names_version() {
+        tell(server, context, resource, &options).await?;
+    }
     remove(&write, name, &options).await?;
     Ok(created())
+}
+
+/// Writes into the pod why it is about to go.
+async fn tell(
+    server: &Arc<Server>,
+    context: &Context,
+    resource: &Resource,
+    options: &deletion::Options,
+) -> Result<(), Status> {
+    let target = Target { subresource: "status".to_owned(), ..context.target.clone() };
+    let context = Context { target, query: Query::default(), ..context.clone() };
+    let write = Write::new(server, &context, resource, Options::of(&context, "UpdateOptions", false)?)?;
+    let name = context.target.name.as_str();
+    change(&write, |live| {
+        let live = live.ok_or_else(|| Status::not_found(resource, name))?;
+        options.check(resource, name, live)?;
+        Ok(Made { object: targeted(live, &write.now()), warnings: Vec::new() })
+    })
+    .await
+    .map(drop)
+}
+
+/// The pod with the condition that it is meant.
+fn targeted(pod: &Value, now: &str) -> Value {
+    let mut pod = pod.clone();
+    let mut conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.retain(|condition| condition["type"] != "DisruptionTarget");
+    conditions.push(json!({"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": now}));
+    pod["status"]["conditions"] = conditions.into();
+    pod
 }
 
 /// Whether a budget can miss the pod: one that is over, going or never ran is none of those that serve.

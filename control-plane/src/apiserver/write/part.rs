@@ -47,6 +47,7 @@ impl Part {
             Self::Approval => put(object, "status", "conditions", &mut sent),
             Self::Ephemeral => put(object, "spec", "ephemeralContainers", &mut sent),
             Self::Resources => {
+                move_field(&mut object["spec"], &mut sent["spec"], "resources");
                 for list in ["containers", "initContainers"] {
                     resources(&mut object["spec"][list], &mut sent["spec"][list]);
                 }
@@ -57,27 +58,33 @@ impl Part {
 }
 
 fn put(object: &mut Value, of: &str, field: &str, sent: &mut Value) {
-    match sent[of][field].take() {
+    move_field(&mut object[of], &mut sent[of], field);
+}
+
+fn move_field(to: &mut Value, from: &mut Value, field: &str) {
+    match from[field].take() {
         Value::Null => {
-            if let Some(of) = object[of].as_object_mut() {
-                of.remove(field);
+            if let Some(to) = to.as_object_mut() {
+                to.remove(field);
             }
         }
-        value => object[of][field] = value,
+        value => to[field] = value,
     }
 }
 
-/// Containers are the same ones in the same order, or are left as they are.
+/// Of the same containers in the same order, what they may use. Others are refused, and so are taken as they are sent.
 fn resources(containers: &mut Value, sent: &mut Value) {
+    let names = |containers: &Value| -> Vec<Value> {
+        containers.as_array().into_iter().flatten().map(|container| container["name"].clone()).collect()
+    };
+    if names(containers) != names(sent) {
+        *containers = sent.take();
+        return;
+    }
     let (Some(containers), Some(sent)) = (containers.as_array_mut(), sent.as_array_mut()) else { return };
-    for (container, sent) in
-        containers.iter_mut().zip(sent).filter(|(one, other)| one["name"] == other["name"])
-    {
+    for (container, sent) in containers.iter_mut().zip(sent) {
         for field in ["resources", "resizePolicy"] {
-            match sent[field].take() {
-                Value::Null => {}
-                value => container[field] = value,
-            }
+            move_field(container, sent, field);
         }
     }
 }

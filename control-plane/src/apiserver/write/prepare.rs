@@ -1,7 +1,7 @@
 //! Between what was asked for and what is stored: what a write cannot change is put back, what the server decides is
 //! put in.
 
-use api_objects::{FieldError, Kind as ErrorKind, Path, decode, meta};
+use api_objects::{FieldError, Path, decode, meta, pod};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -70,13 +70,8 @@ pub(super) fn update(write: &Write<'_>, live: &Value, object: &mut Value) -> Res
         errors.extend(match write.part {
             Part::Whole => (rules.update)(object, live),
             Part::Status => (rules.status)(object, live),
-            Part::Ephemeral | Part::Resources => {
-                let mut found = (rules.create)(object);
-                // They may not be there from the beginning; this is where they come from.
-                let listed = |error: &FieldError| error.field == "spec.ephemeralContainers";
-                found.retain(|error| error.kind != ErrorKind::Forbidden || !listed(error));
-                found
-            }
+            Part::Ephemeral => pod::check_ephemeral(object, live),
+            Part::Resources => pod::check_resize(object, live),
             Part::Finalizers | Part::Approval | Part::Derived => Vec::new(),
         });
     }

@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::target::Write;
 use crate::apiserver::access::Security;
 use crate::apiserver::auth::{reviews, token};
-use crate::apiserver::cache::When;
 use crate::apiserver::http::answer::Answer;
 use crate::apiserver::status::Status;
 
@@ -42,24 +41,17 @@ pub(super) async fn answer(write: &Write<'_>, review: &Value, warnings: &[String
 /// Makes a token of the service account that the path names.
 pub(super) async fn token(write: &Write<'_>, request: &Value, warnings: &[String]) -> Result<Answer, Status> {
     let target = &write.context.target;
-    let find = async |resource: &str, namespace: &str, name: &str| {
-        let kind =
-            write.server.kinds.core(resource).map_err(|error| Status::unexpected(error.to_string()))?.kind;
-        let key = kind.key(Some(namespace), Some(name));
-        let found = write.server.caches.get(&kind, &key, When::Latest).await?;
-        Ok::<_, Status>(found.and_then(|object| serde_json::from_slice::<Value>(&object.stored().json).ok()))
-    };
-    let account = find("serviceaccounts", &target.namespace, &target.name).await?;
+    let account = write.find("", "serviceaccounts", &target.namespace, &target.name).await?;
     let account = account.ok_or_else(|| Status::not_found(write.resource, &target.name))?;
     let bound = match token::bound_object(request)? {
         None => None,
         Some((kind, name)) => {
             let namespace = if kind == "Node" { "" } else { target.namespace.as_str() };
-            find(&format!("{}s", kind.to_lowercase()), namespace, name).await?
+            write.find("", &format!("{}s", kind.to_lowercase()), namespace, name).await?
         }
     };
     let node = match bound.as_ref().and_then(|object| object["spec"]["nodeName"].as_str()) {
-        Some(node) => find("nodes", "", node).await?,
+        Some(node) => write.find("", "nodes", "", node).await?,
         None => None,
     };
     let issuer = &security(write)?.issuer;

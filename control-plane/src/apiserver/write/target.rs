@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use api_objects::rules::{self, Rules};
 use api_objects::schema::{Schema, Type};
-use api_objects::{FieldError, decode, meta, time};
+use api_objects::{FieldError, decode, meta, time, warnings};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderValue, WARNING};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use super::decode::Expected;
 use super::options::Options;
 use super::part::Part;
 use crate::apiserver::apply::{FieldSet, Kind, Versions};
-use crate::apiserver::cache::Object;
+use crate::apiserver::cache::{Keys, Object, Page, When};
 use crate::apiserver::http::answer::{Answer, Body};
 use crate::apiserver::http::request::Context;
 use crate::apiserver::kinds::{Resource, Served};
@@ -37,6 +38,10 @@ pub(super) struct Write<'a> {
     pub part: Part,
     /// What this write can neither change nor own.
     ignored: FieldSet,
+    /// How new what is looked up must be, once somebody looked.
+    when: OnceCell<When>,
+    /// The namespace, once somebody looked.
+    namespace: OnceCell<Option<Value>>,
 }
 
 impl<'a> Write<'a> {
@@ -52,7 +57,8 @@ impl<'a> Write<'a> {
         let of = Expected::of(&version, kind)?.of;
         let part = Part::of(&context.target.subresource);
         let ignored = ignored(of, kind, part == Part::Status);
-        Ok(Self { server, context, resource, of, version, options, part, ignored })
+        let (when, namespace) = (OnceCell::new(), OnceCell::new());
+        Ok(Self { server, context, resource, of, version, options, part, ignored, when, namespace })
     }
 
     /// Whether the status is written, and nothing else.
@@ -90,6 +96,70 @@ impl<'a> Write<'a> {
             errors = meta::create_any(&kind, object);
         }
         if errors.is_empty() { Ok(()) } else { Err(self.invalid(name, errors)) }
+    }
+
+    /// Another object, in the version in which it is stored. Every write that was acknowledged before the first look is
+    /// seen.
+    pub(super) async fn find(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Value>, Status> {
+        let kind = self.known(group, resource)?.kind;
+        let key = kind.key(Some(namespace), Some(name));
+        let found = self.server.caches.get(&kind, &key, self.when().await?).await?;
+        Ok(found.map(|object| object.value()))
+    }
+
+    /// The objects of a kind, of all namespaces where none is named, likewise.
+    pub(super) async fn list(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+    ) -> Result<Vec<Value>, Status> {
+        let kind = self.known(group, resource)?.kind;
+        let prefix = kind.key(Some(namespace).filter(|namespace| !namespace.is_empty()), None);
+        let keys = Keys { prefix: &prefix, after: None };
+        let page = Page { keys, when: self.when().await?, limit: 0, everything: true };
+        let listed = self.server.caches.list(&kind, page, |_| true).await?;
+        let objects = listed.objects.iter();
+        Ok(objects.map(|object| object.value()).collect())
+    }
+
+    /// The namespace of the object, if there is one.
+    pub(super) async fn namespace(&self) -> Result<Option<&Value>, Status> {
+        let look = || self.find("", "namespaces", "", &self.context.target.namespace);
+        Ok(self.namespace.get_or_try_init(look).await?.as_ref())
+    }
+
+    /// A kind that is built in.
+    fn known(&self, group: &str, resource: &str) -> Result<Resource, Status> {
+        let known = self.server.kinds.known(group, "v1", resource);
+        known.map_err(|error| Status::unexpected(error.to_string()))
+    }
+
+    /// The caches know everything once for all looks; where they do not come to, each look asks the store.
+    async fn when(&self) -> Result<When, Status> {
+        let look = async || Ok(if self.server.caches.fresh().await? { When::Any } else { When::Latest });
+        self.when.get_or_try_init(look).await.copied()
+    }
+
+    /// What the writer is to be warned of in an object that follows its rules.
+    pub(super) fn warnings(&self, old: Option<&Value>, new: &Value) -> Vec<String> {
+        let part = match self.part {
+            Part::Whole => warnings::Part::Whole,
+            Part::Status => warnings::Part::Status,
+            _ => return Vec::new(),
+        };
+        warnings::of(&self.resource.served().group, &self.resource.kind.kind, part, new, old)
+    }
+
+    /// 403: it may not be written so.
+    pub(super) fn refuse(&self, name: &str, why: &str) -> Status {
+        Status::forbidden(&self.resource.served().group, &self.resource.kind.resource, name, why)
     }
 
     /// The time, as objects have it.
@@ -188,9 +258,12 @@ impl<'a> Write<'a> {
     }
 }
 
-/// Adds `Warning` headers (RFC 7234, 5.5).
+/// Adds `Warning` headers (RFC 7234, 5.5), each once.
 pub(super) fn warn(answer: &mut Answer, warnings: &[String]) {
-    for warning in warnings {
+    for (index, warning) in warnings.iter().enumerate() {
+        if warnings[..index].contains(warning) {
+            continue;
+        }
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
         // What no header can carry is not worth failing for.
         if let Ok(value) = HeaderValue::try_from(format!("299 - \"{quoted}\"")) {

@@ -154,13 +154,23 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// What a pod refers to, in its namespace.
+/// What a pod makes its node read, in its namespace.
 fn references(pod: &Value, namespace: &str) -> BTreeSet<Key> {
-    let mut found = BTreeSet::new();
     // A node makes mirror pods itself: were they to refer to anything, a node could read whatever it likes.
-    if pod["metadata"]["annotations"].get("kubernetes.io/config.mirror").is_some() {
-        return found;
+    match pod["metadata"]["annotations"].get("kubernetes.io/config.mirror") {
+        Some(_) => BTreeSet::new(),
+        None => named(pod, namespace),
     }
+}
+
+/// The kinds of the objects that a pod names.
+pub fn kinds_named(pod: &Value) -> BTreeSet<Kind> {
+    named(pod, "").into_iter().map(|(kind, ..)| kind).collect()
+}
+
+/// What a pod refers to, in its namespace.
+fn named(pod: &Value, namespace: &str) -> BTreeSet<Key> {
+    let mut found = BTreeSet::new();
     let mut add = |kind: Kind, name: &Value| {
         if let Some(name) = name.as_str().filter(|name| !name.is_empty()) {
             found.insert((kind, namespace.to_owned(), name.to_owned()));

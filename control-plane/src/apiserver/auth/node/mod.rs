@@ -6,7 +6,7 @@
 
 mod graph;
 
-pub use graph::{Graph, Kind};
+pub use graph::{Graph, Kind, kinds_named};
 
 use super::{Action, Resource, Target, User, Verdict, rbac};
 

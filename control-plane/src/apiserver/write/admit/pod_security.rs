@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::super::target::Write;
-use super::find;
 use crate::apiserver::auth::podsecurity::{Policy, check_pod, check_template, is_significant, template};
 use crate::apiserver::status::Status;
 
@@ -23,8 +22,8 @@ pub(super) async fn check(
     {
         return Ok(Vec::new());
     }
-    let namespace = find(write, "", "namespaces", "", &write.context.target.namespace).await?;
-    let (policy, _) = Policy::from_labels(&namespace.unwrap_or_default()["metadata"]["labels"]);
+    let labels = write.namespace().await?.map_or(Value::Null, |found| found["metadata"]["labels"].clone());
+    let (policy, _) = Policy::from_labels(&labels);
     let findings = match kind {
         "Pod" => check_pod(&policy, metadata, spec),
         _ => check_template(&policy, metadata, spec),

@@ -2,16 +2,50 @@
 
 use serde_json::{Value, json};
 
+use super::super::target::Write;
+use crate::apiserver::status::Status;
+
+/// Gives a pod its priority, or says why it cannot have one.
+pub(super) async fn admit(write: &Write<'_>, pod: &mut Value) -> Result<(), Status> {
+    let classes = classes(write).await?;
+    let class = of(pod, &classes).map_err(|why| write.refuse(&super::name(pod), &why))?;
+    put(pod, &class);
+    Ok(())
+}
+
+/// Only one class is that of pods that name none.
+pub(super) async fn only_default(write: &Write<'_>, class: &Value) -> Result<(), Status> {
+    if class["globalDefault"] != true {
+        return Ok(());
+    }
+    let name = super::name(class);
+    let others = classes(write).await?;
+    let other =
+        others.iter().find(|other| other["globalDefault"] == true && other["metadata"]["name"] != *name);
+    match other.map(super::name) {
+        None => Ok(()),
+        Some(other) => {
+            let why =
+                format!("PriorityClass {other} is already marked as default. Only one default can exist");
+            Err(write.refuse(&name, &why))
+        }
+    }
+}
+
+async fn classes(write: &Write<'_>) -> Result<Vec<Value>, Status> {
+    write.list("scheduling.k8s.io", "priorityclasses", "").await
+}
+
 /// What a pod gets of its class.
 #[derive(Debug, PartialEq)]
-pub(super) struct Priority {
+struct Priority {
     class: String,
     value: i64,
     policy: String,
 }
 
 /// The priority that a pod is to have, or why it cannot have one.
-pub(super) fn of(pod: &Value, classes: &[Value]) -> Result<Priority, String> {
+fn of(pod: &Value, classes: &[Value]) -> Result<Priority, String> {
     let spec = &pod["spec"];
     let wanted = spec["priorityClassName"].as_str().unwrap_or_default();
     let class = match wanted {
@@ -49,7 +83,7 @@ pub(super) fn of(pod: &Value, classes: &[Value]) -> Result<Priority, String> {
 }
 
 /// Gives it to the pod.
-pub(super) fn put(pod: &mut Value, priority: &Priority) {
+fn put(pod: &mut Value, priority: &Priority) {
     let spec = &mut pod["spec"];
     if !priority.class.is_empty() {
         spec["priorityClassName"] = json!(priority.class);

@@ -2,13 +2,33 @@
 
 use serde_json::{Value, json};
 
+use super::super::create::suffix;
+use super::super::target::Write;
+use crate::apiserver::status::Status;
+
 /// Where clients look for the token.
 const MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// A little over an hour: old clients, which read it once, get one that lives longer.
 const SECONDS: i64 = 3607;
 
+/// Gives a pod its account, or says why it cannot have it.
+pub(super) async fn admit(write: &Write<'_>, pod: &mut Value) -> Result<(), Status> {
+    let refuse = |pod: &Value, why: String| write.refuse(&super::name(pod), &why);
+    if !applies(pod).map_err(|why| refuse(pod, why))? {
+        return Ok(());
+    }
+    let (namespace, account) = (write.context.target.namespace.as_str(), name(pod).to_owned());
+    let found = write.find("", "serviceaccounts", namespace, &account).await?;
+    let found = found.ok_or_else(|| {
+        let why = format!("serviceaccount {account:?} not found");
+        refuse(pod, format!("error looking up service account {namespace}/{account}: {why}"))
+    })?;
+    put(pod, &found, &suffix());
+    Ok(())
+}
+
 /// Whether the pod is to have an account. A mirror pod, which a kubelet made of a file, has none and may name none.
-pub(super) fn applies(pod: &Value) -> Result<bool, String> {
+fn applies(pod: &Value) -> Result<bool, String> {
     if pod["metadata"]["annotations"].get("kubernetes.io/config.mirror").is_none() {
         return Ok(true);
     }
@@ -33,12 +53,12 @@ fn text(value: &Value) -> &str {
 }
 
 /// The account that the pod is to run as.
-pub(super) fn name(pod: &Value) -> &str {
+fn name(pod: &Value) -> &str {
     Some(text(&pod["spec"]["serviceAccountName"])).filter(|name| !name.is_empty()).unwrap_or("default")
 }
 
 /// Makes the pod one of this account; `suffix` makes the volume's name one of its own.
-pub(super) fn put(pod: &mut Value, account: &Value, suffix: &str) {
+fn put(pod: &mut Value, account: &Value, suffix: &str) {
     let account_name = text(&account["metadata"]["name"]).to_owned();
     let spec = &mut pod["spec"];
     spec["serviceAccountName"] = json!(account_name);
