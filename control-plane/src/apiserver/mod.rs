@@ -14,6 +14,7 @@ mod documents;
 mod go;
 mod health;
 pub mod http;
+pub mod inflight;
 pub mod kinds;
 pub mod metrics;
 pub mod openapi;

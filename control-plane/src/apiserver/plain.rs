@@ -54,7 +54,7 @@ pub(super) async fn answer(
         [".well-known", "openid-configuration"] => documents::openid(server),
         ["openid", "v1", "jwks"] => documents::keys(server),
         ["version"] => Some(version()),
-        ["metrics"] => return Ok(Answer::text(StatusCode::OK, server.metrics.text())),
+        ["metrics"] => return Ok(Answer::text(StatusCode::OK, server.metrics.text(&server.inflight))),
         [endpoint @ ("healthz" | "livez" | "readyz")] => {
             return Ok(health::answer(server, endpoint, None, query).await);
         }

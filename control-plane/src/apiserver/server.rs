@@ -1,8 +1,8 @@
 //! The server: what a request goes through, from its first line to its answer.
 //!
 //! ```text
-//!   authenticate ─▶ authorize ─▶ path without an object ─▶ discovery, health, metrics
-//!                            └─▶ find the resource ─▶ negotiate ─▶ the verb
+//!   authenticate ─▶ authorize ─▶ a seat ─▶ path without an object ─▶ discovery, health, metrics
+//!                                     └─▶ find the resource ─▶ negotiate ─▶ the verb
 //! ```
 
 #[cfg(test)]
@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, HeaderValue, VARY, WARNING};
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY, WARNING,
+};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -30,8 +32,9 @@ use super::http::negotiate;
 use super::http::path::{RequestInfo, Target};
 use super::http::query::Query;
 use super::http::request::{self, Context};
+use super::inflight::{Inflight, Limits, Refused};
 use super::kinds::{Registry, Resource, RowError, Subresource};
-use super::metrics::Metrics;
+use super::metrics::{Labels, Metrics};
 use super::openapi::OpenApi;
 use super::status::Status;
 use super::{plain, read, write};
@@ -58,6 +61,8 @@ pub struct Server {
     pub metrics: Metrics,
     /// What quotas were charged for writes that are on their way.
     pub charges: Charges,
+    /// How much is asked at once.
+    pub inflight: Inflight,
     /// `HOST:PORT` where clients reach the server.
     pub address: String,
     /// Made when somebody asks.
@@ -100,7 +105,19 @@ impl Server {
         let closing = CancellationToken::new();
         let (metrics, prepared) = (Metrics::default(), AtomicBool::new(false));
         let (openapi, charges) = (OnceLock::new(), Charges::default());
-        Ok(Arc::new(Self { kinds, caches, access, metrics, charges, address, openapi, prepared, closing }))
+        let inflight = Inflight::new(Limits::default());
+        Ok(Arc::new(Self {
+            kinds,
+            caches,
+            access,
+            metrics,
+            charges,
+            inflight,
+            address,
+            openapi,
+            prepared,
+            closing,
+        }))
     }
 
     /// Keeps caches and rules up with the store, until the server closes.
@@ -145,6 +162,7 @@ impl Server {
         let (parts, body) = request.into_parts();
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query);
+        let labels = self.labels(&parts, &info, &query);
         // A request is where a panic ends: it is one client's trouble, and told.
         let passed = AssertUnwindSafe(self.pass(peer, &parts, &info, query, body)).catch_unwind();
         let answer = match tokio::time::timeout(WITHIN, passed).await {
@@ -170,15 +188,24 @@ impl Server {
         if !has(&answer, CACHE_CONTROL) {
             answer.headers.push((CACHE_CONTROL, HeaderValue::from_static("no-cache, private")));
         }
-        let resource = self.known(&info);
-        self.metrics.answered(info.verb, &resource, answer.code.as_u16(), began.elapsed());
+        if info.verb == "watch" && answer.code == StatusCode::OK {
+            answer.body = answer.body.holding(self.metrics.running(labels.clone()));
+        }
+        self.metrics.answered(labels, answer.code.as_u16(), began.elapsed());
         answer.into_response()
     }
 
-    /// The resource's name for the metrics; what is not served must not make new ones.
-    fn known(&self, info: &RequestInfo) -> String {
-        let found = info.target.as_ref().and_then(|t| self.find(t).map(|_| t.resource.clone()));
-        found.unwrap_or_default()
+    /// What a request is counted as; what is not served must not make new labels.
+    fn labels(&self, parts: &Parts, info: &RequestInfo, query: &Query) -> Labels {
+        let target = info.target.as_ref().filter(|target| {
+            let table = self.kinds.table();
+            let found = table.find(&target.group, &target.version, &target.resource);
+            let known = |resource: &Resource| resource.served().subresource(&target.subresource).is_some();
+            found.is_some_and(|resource| target.subresource.is_empty() || known(resource))
+        });
+        let media = request::text(&parts.headers, &CONTENT_TYPE).unwrap_or_default();
+        let applies = media.starts_with("application/apply-patch");
+        Labels::of(info.verb, target, applies, query.all("dryRun").any(|how| how == "All"))
     }
 
     fn find(&self, target: &Target) -> Option<Resource> {
@@ -199,6 +226,10 @@ impl Server {
     {
         let asked = Asked::new(info, &query);
         let user = self.access.admit(&self.caches, peer, &parts.headers, &asked).await?;
+        let _seat = match self.inflight.enter(&user, info).await {
+            Ok(seat) => seat,
+            Err(refused) => return Ok(too_many(refused)),
+        };
         let Some(target) = info.target.clone() else {
             return plain::answer(self, parts, info, &query).await;
         };
@@ -250,7 +281,14 @@ impl Server {
         match info.verb {
             "get" => read::get(self, &context, &resource).await,
             "list" => read::list(self, &context, &resource).await,
-            "watch" => read::watch(self, &context, &resource).await,
+            "watch" => match self.inflight.watch(&context.user) {
+                Ok(open) => {
+                    let mut answer = read::watch(self, &context, &resource).await?;
+                    answer.body = answer.body.holding(open);
+                    Ok(answer)
+                }
+                Err(refused) => Ok(too_many(refused)),
+            },
             "create" => write::create(self, &context, &resource, request::read(body).await?).await,
             "update" => write::update(self, &context, &resource, request::read(body).await?).await,
             "patch" => write::patch(self, &context, &resource, request::read(body).await?).await,
@@ -261,6 +299,11 @@ impl Server {
             _ => Err(not_yet(&context)),
         }
     }
+}
+
+fn too_many(refused: Refused) -> Answer {
+    tracing::debug!(?refused, "a request is not done");
+    Answer::too_many(refused.retry_after())
 }
 
 /// Whether the resource is to be found at this place and knows the verb.

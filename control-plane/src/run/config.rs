@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::apiserver::inflight::Limits;
 use crate::storage::{EmbeddedOptions, EtcdOptions, Retention};
 
 /// The configuration; every path and address that is touched is in it.
@@ -33,6 +34,8 @@ pub struct Config {
     pub service_range: Range,
     /// The ports of Services on nodes.
     pub node_ports: PortRange,
+    /// How much is served at once.
+    pub limits: Limits,
     /// What runs beside the API.
     pub parts: Parts,
 }

@@ -25,6 +25,7 @@ use crate::apiserver::auth::files::{self, Files, FilesError};
 use crate::apiserver::auth::tls::{self, Authorities, Serving, TlsError};
 use crate::apiserver::auth::token::{Issuer, Verifier};
 use crate::apiserver::auth::{Authenticator, ca, kubeconfig};
+pub use crate::apiserver::inflight::Limits;
 use crate::apiserver::kinds::RowError;
 use crate::apiserver::server::Server;
 use crate::bootstrap::{self, BootstrapError};
@@ -102,6 +103,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, readiness: Readine
     files::write_private(&config.kubeconfig, &kubeconfig)?;
     let address = url.trim_start_matches("https://").to_owned();
     let server = Server::secured(store.clone(), address, security)?;
+    server.inflight.set(config.limits);
     let served = serve(&config, &server, &readiness, (tcp, tls, serving), unix, &shutdown).await;
     server.closing.cancel();
     drop(server);

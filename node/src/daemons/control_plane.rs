@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use control_plane::run::{self, Backend, Config, Parts, PortRange, Range, snapshot};
+use control_plane::run::{self, Backend, Config, Limits, Parts, PortRange, Range, snapshot};
 use control_plane::storage::{EmbeddedOptions, EtcdOptions, Retention};
 use serde::Deserialize;
 
@@ -105,6 +105,15 @@ pub(crate) struct Flags {
     /// Registers so many nodes that only seem to be there: their pods run at once. For trying out and for scale tests
     #[arg(long, value_name = "N", global = true)]
     simulate_nodes: Option<usize>,
+    /// Reads that are worked on at once, watches not counted; 400 by default, 0 for any number
+    #[arg(long, value_name = "N", global = true)]
+    max_requests_inflight: Option<usize>,
+    /// Writes that are worked on at once; 200 by default, 0 for any number
+    #[arg(long, value_name = "N", global = true)]
+    max_mutating_requests_inflight: Option<usize>,
+    /// Requests that a user may send in a second; 0, the default, for any number
+    #[arg(long, value_name = "N", global = true)]
+    max_requests_per_second: Option<u32>,
     /// The ports of Services on nodes; 30000-32767 by default
     #[arg(long, value_name = "FIRST-LAST", value_parser = parsed::<PortRange>, global = true)]
     service_node_port_range: Option<String>,
@@ -131,6 +140,11 @@ impl Flags {
             cluster_domain: self.cluster_domain.or(file.cluster_domain),
             disable: list(self.disable, file.disable),
             simulate_nodes: self.simulate_nodes.or(file.simulate_nodes),
+            max_requests_inflight: self.max_requests_inflight.or(file.max_requests_inflight),
+            max_mutating_requests_inflight: self
+                .max_mutating_requests_inflight
+                .or(file.max_mutating_requests_inflight),
+            max_requests_per_second: self.max_requests_per_second.or(file.max_requests_per_second),
             service_cluster_ip_range: self.service_cluster_ip_range.or(file.service_cluster_ip_range),
             service_node_port_range: self.service_node_port_range.or(file.service_node_port_range),
         }
@@ -157,6 +171,12 @@ impl Flags {
         if let Some(part) = self.disable.iter().find(|part| !known(part)) {
             return Err(Error::Usage(format!("disable: there is no part {part:?}")));
         }
+        let usual = Limits::default();
+        let limits = Limits {
+            reads: self.max_requests_inflight.unwrap_or(usual.reads),
+            writes: self.max_mutating_requests_inflight.unwrap_or(usual.writes),
+            per_second: self.max_requests_per_second.unwrap_or(usual.per_second),
+        };
         let disabled = |part: &str| self.disable.iter().any(|one| one == part);
         Ok(Config {
             backend,
@@ -172,6 +192,7 @@ impl Flags {
             names: self.tls_san.into_iter().collect(),
             cluster_domain: self.cluster_domain.unwrap_or_else(|| "cluster.local".to_owned()),
             service_range: range.parse().map_err(usage("service-cluster-ip-range"))?,
+            limits,
             parts: Parts {
                 controllers: !disabled("controllers"),
                 scheduler: !disabled("scheduler"),

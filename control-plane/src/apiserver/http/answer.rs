@@ -1,5 +1,6 @@
 //! Answers, and their bodies: bytes that are there, compressed on the way out perhaps, or a stream.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -23,7 +24,11 @@ use crate::apiserver::status::Status;
 const FRAME: usize = 64 << 10;
 
 /// The body of an answer.
-pub struct Body(Inner);
+pub struct Body {
+    inner: Inner,
+    /// What lasts as long as the body does.
+    _held: Option<Box<dyn Any + Send>>,
+}
 
 enum Inner {
     Parts(Parts),
@@ -43,21 +48,33 @@ struct Gzip {
     encoder: Option<GzEncoder<Vec<u8>>>,
 }
 
+impl From<Inner> for Body {
+    fn from(inner: Inner) -> Self {
+        Self { inner, _held: None }
+    }
+}
+
 impl Body {
     /// The parts one after the other.
     pub fn of(parts: Vec<Bytes>) -> Self {
         let length = parts.iter().map(Bytes::len).sum();
-        Self(Inner::Parts(Parts { parts: parts.into(), length }))
+        Inner::Parts(Parts { parts: parts.into(), length }).into()
     }
 
     /// What comes, as long as it comes.
     pub fn stream(stream: BoxStream<'static, Bytes>) -> Self {
-        Self(Inner::Stream(stream))
+        Inner::Stream(stream).into()
+    }
+
+    /// The same; what is given is kept until all of it was sent, or the client went away.
+    #[must_use]
+    pub fn holding(self, held: impl Send + 'static) -> Self {
+        Self { inner: self.inner, _held: Some(Box::new((self._held, held))) }
     }
 
     /// How long it is; none for a stream.
     pub fn length(&self) -> Option<usize> {
-        match &self.0 {
+        match &self.inner {
             Inner::Parts(parts) => Some(parts.length),
             _ => None,
         }
@@ -66,19 +83,19 @@ impl Body {
     /// The same compressed. A stream stays as it is.
     #[must_use]
     pub fn gzip(self) -> Self {
-        match self.0 {
+        match self.inner {
             Inner::Parts(parts) => {
                 // The fastest level: what is sent is mostly repetition.
                 let encoder = Some(GzEncoder::new(Vec::new(), Compression::new(1)));
-                Self(Inner::Gzip(Box::new(Gzip { parts, encoder })))
+                Self { inner: Inner::Gzip(Box::new(Gzip { parts, encoder })), _held: self._held }
             }
-            other => Self(other),
+            inner => Self { inner, _held: self._held },
         }
     }
 
     /// All of it at once; empty for a stream.
     fn concat(self) -> Vec<u8> {
-        match self.0 {
+        match self.inner {
             Inner::Parts(parts) => Vec::from(parts.parts).concat(),
             _ => Vec::new(),
         }
@@ -128,7 +145,7 @@ impl hyper::body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = match &mut self.0 {
+        let next = match &mut self.inner {
             Inner::Parts(parts) => parts.next(),
             Inner::Gzip(gzip) => gzip.next(),
             Inner::Stream(stream) => std::task::ready!(stream.as_mut().poll_next(cx)),
@@ -137,11 +154,11 @@ impl hyper::body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.0, Inner::Parts(parts) if parts.parts.is_empty())
+        matches!(&self.inner, Inner::Parts(parts) if parts.parts.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.inner {
             Inner::Parts(parts) => SizeHint::with_exact(parts.length as u64),
             _ => SizeHint::default(),
         }
@@ -191,6 +208,14 @@ impl Answer {
         if let Some(seconds) = status.details.as_ref().and_then(|details| details.retry_after) {
             answer.headers.push((RETRY_AFTER, seconds.into()));
         }
+        answer
+    }
+
+    /// 429 in upstream's words, which are no object.
+    pub fn too_many(retry_after: u64) -> Self {
+        let words = "Too many requests, please try again later.\n";
+        let mut answer = Self::text(StatusCode::TOO_MANY_REQUESTS, words);
+        answer.headers.push((RETRY_AFTER, retry_after.into()));
         answer
     }
 

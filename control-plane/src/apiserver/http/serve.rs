@@ -20,6 +20,12 @@ use crate::apiserver::server::Server;
 const STREAMS: u32 = 1000;
 /// The first line and the headers of a request must come within.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
+/// The longest first line with all headers, in bytes; more is answered with 431.
+const HEADERS: u32 = 256 << 10;
+/// A client on HTTP/2 that is not heard of for so long is asked whether it is still there,
+const PING_AFTER: Duration = Duration::from_secs(30);
+/// and has so long to answer.
+const PONG_WITHIN: Duration = Duration::from_secs(15);
 
 /// Serves one connection, at whose other end `peer` is, until the client ends it, or the server is closing and the requests that run are done.
 pub async fn connection<I>(server: Arc<Server>, peer: Peer, io: I)
@@ -46,8 +52,11 @@ where
         async move { Ok::<_, Infallible>(answered.await) }
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
+    let http1 = &mut builder.http1();
+    http1.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(HEADERS as usize);
+    let http2 = &mut builder.http2();
+    http2.timer(TokioTimer::new()).max_concurrent_streams(STREAMS).max_header_list_size(HEADERS);
+    http2.keep_alive_interval(PING_AFTER).keep_alive_timeout(PONG_WITHIN);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {

@@ -16,7 +16,6 @@ use crate::apiserver::http::negotiate::{Encoding, Form};
 use crate::apiserver::http::query::ListOptions;
 use crate::apiserver::http::request::Context;
 use crate::apiserver::kinds::Resource;
-use crate::apiserver::metrics::Watching;
 use crate::apiserver::selectors::Selection;
 use crate::apiserver::server::Server;
 use crate::apiserver::status::Status;
@@ -61,7 +60,6 @@ pub async fn watch(server: &Arc<Server>, context: &Context, resource: &Resource)
         form: context.representation.form,
         include,
         columns: true,
-        _watching: server.metrics.watching(),
     };
     let stream = futures_util::stream::unfold((watcher, teller), |(mut watcher, mut teller)| async move {
         let first = watcher.next().await?;
@@ -95,7 +93,6 @@ struct Teller {
     include: Include,
     /// The columns of tables were not told yet.
     columns: bool,
-    _watching: Watching,
 }
 
 impl Teller {

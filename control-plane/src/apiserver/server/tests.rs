@@ -205,8 +205,19 @@ async fn health_and_metrics() {
     assert_eq!(&world.get("/readyz/store").await.body[..], b"ok");
     assert_eq!(world.get("/readyz/zz").await.code, 404);
     let metrics = world.get("/metrics").await.body;
-    let line = "apiserver_request_total{verb=\"list\",resource=\"pods\",code=\"200\"} 1";
-    assert!(String::from_utf8_lossy(&metrics).contains(line));
+    let metrics = String::from_utf8_lossy(&metrics);
+    let counted = |line: &&str| {
+        [
+            "apiserver_request_total{code=\"200\",",
+            "resource=\"pods\",scope=\"cluster\",",
+            "verb=\"LIST\",version=\"v1\"} 1",
+        ]
+        .iter()
+        .all(|part| line.contains(part))
+    };
+    assert!(metrics.lines().any(|line| counted(&line)), "{metrics}");
+    // The request for them is the one that is worked on.
+    assert!(metrics.contains("apiserver_current_inflight_requests{request_kind=\"readOnly\"} 1\n"));
 }
 
 #[tokio::test]
@@ -215,12 +226,8 @@ async fn a_closing_server_ends_its_watches_and_is_not_ready() {
     let uri = "/api/v1/configmaps?watch=1&allowWatchBookmarks=true";
     let watch = world.get(uri);
     let close = async {
-        while !world
-            .get("/metrics")
-            .await
-            .body
-            .ends_with(b"apiserver_longrunning_requests{verb=\"watch\"} 1\n")
-        {
+        let open = "apiserver_longrunning_requests{component=\"apiserver\",dry_run=\"\",group=\"\",resource=\"configmaps\"";
+        while !String::from_utf8_lossy(&world.get("/metrics").await.body).contains(open) {
             tokio::task::yield_now().await;
         }
         world.server.closing.cancel();
@@ -278,4 +285,85 @@ async fn one_http2_connection_carries_many_watches_and_a_slow_one_holds_up_none(
         }
     }
     drop(slow);
+}
+
+type Written = std::result::Result<hyper::body::Frame<Bytes>, std::convert::Infallible>;
+
+/// A request whose body never ends.
+fn slow(uri: &str) -> Request<http_body_util::StreamBody<futures_util::stream::Pending<Written>>> {
+    let body = http_body_util::StreamBody::new(futures_util::stream::pending());
+    Request::post(uri).body(body).unwrap()
+}
+
+#[tokio::test]
+async fn slow_writers_of_one_user_stop_nobody_else_and_watches_take_no_seats() {
+    let world = World::new().await;
+    world.server.inflight.set(Limits { reads: 4, writes: 4, per_second: 0 });
+    let everything = json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]);
+    let role = json!({"metadata": {"name": "all"}, "rules": everything});
+    world.put("/registry/clusterroles/all", &role).await;
+    let binding = json!({
+        "metadata": {"name": "all"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "all"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "g"}],
+    });
+    world.put("/registry/clusterrolebindings/all", &binding).await;
+    let uri = "/api/v1/namespaces/n/configmaps";
+    let user = |name: &str| User::new(name, &["g"]);
+    let flood: tokio::task::JoinSet<_> = (0..302)
+        .map(|_| {
+            let (server, peer) = (world.server.clone(), Peer::Known(user("greedy")));
+            async move { server.answer(&peer, slow(uri)).await.status() }
+        })
+        .collect();
+    while world.server.inflight.counts()[1].waiting < 300 {
+        tokio::task::yield_now().await;
+    }
+    let refused =
+        world.server.answer_as(user("greedy"), Request::post(uri).body(Full::default()).unwrap()).await;
+    let (parts, body) = refused.into_parts();
+    assert_eq!((parts.status.as_u16(), parts.headers["retry-after"].to_str().unwrap()), (429, "1"));
+    let words = body.collect().await.unwrap().to_bytes();
+    assert_eq!(&words[..], b"Too many requests, please try again later.\n");
+
+    let object = || Full::from(r#"{"metadata":{"generateName":"c-"}}"#);
+    for _ in 0..3 {
+        let made = world.server.answer_as(user("modest"), Request::post(uri).body(object()).unwrap()).await;
+        assert_eq!(made.status(), 201);
+    }
+    let mut watches = Vec::new();
+    for _ in 0..20 {
+        let watch = Request::get(format!("{uri}?watch=1&timeoutSeconds=600")).body(Full::default()).unwrap();
+        watches.push(world.server.answer_as(user("greedy"), watch).await);
+    }
+    assert!(watches.iter().all(|watch| watch.status() == 200));
+    let read = world.server.answer_as(user("greedy"), Request::get(uri).body(Full::default()).unwrap()).await;
+    assert_eq!((read.status().as_u16(), world.server.inflight.counts()[0].running), (200, 0));
+    drop(flood);
+    while world.server.inflight.counts()[1].waiting > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn long_headers_and_queries_are_taken_up_to_a_limit() {
+    use hyper_util::rt::TokioIo;
+
+    let world = World::new().await;
+    let (ours, theirs) = tokio::io::duplex(64 << 10);
+    let served =
+        crate::apiserver::http::serve::connection(world.server.clone(), Peer::Known(User::master()), theirs);
+    tokio::spawn(served);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await.unwrap();
+    tokio::spawn(connection);
+    for (query, header, code) in [(60_000, 10, 200), (10, 200 << 10, 200), (10, 300 << 10, 431)] {
+        let request = Request::get(format!("/version?x={}", "x".repeat(query)))
+            .header("host", "api")
+            .header("x-long", "x".repeat(header))
+            .body(http_body_util::Empty::<Bytes>::new())
+            .unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), code, "{query} {header}");
+        answer.into_body().collect().await.unwrap();
+    }
 }
