@@ -46,9 +46,15 @@ pub(super) async fn openapi(
     let Some(made) = made else { return Ok(nothing_there()) };
     let code = StatusCode::from_u16(made.status).map_err(|error| Status::unexpected(error.to_string()))?;
     let mut answer = Answer::new(code, Encoding::Json, Body::of(vec![made.body]));
-    for (name, value) in made.headers.into_iter().filter(|(name, _)| *name != "content-type") {
+    for (name, value) in made.headers {
         let value = HeaderValue::try_from(value).map_err(|error| Status::unexpected(error.to_string()))?;
-        answer.headers.push((HeaderName::from_static(name), value));
+        answer = match name {
+            "content-type" => answer.typed(value),
+            _ => {
+                answer.headers.push((HeaderName::from_static(name), value));
+                answer
+            }
+        };
     }
     Ok(answer)
 }

@@ -8,6 +8,7 @@
 //! Making documents takes tens of milliseconds of a processor: call [`OpenApi::answer`] where that blocks nobody.
 
 mod definitions;
+mod gnostic;
 mod operations;
 mod parameters;
 mod resources;
@@ -43,6 +44,8 @@ pub struct OpenApi {
     v3: BTreeMap<String, OnceLock<Document>>,
     hashes: OnceLock<BTreeMap<String, String>>,
     v2: OnceLock<Document>,
+    /// The same in protobuf.
+    gnostic: OnceLock<Document>,
 }
 
 /// A request for a document, as far as its answer depends on it.
@@ -72,9 +75,12 @@ pub struct Response {
 }
 
 struct Document {
+    content_type: &'static str,
     hash: String,
     gzip: Bytes,
 }
+
+const JSON: &str = "application/json";
 
 impl OpenApi {
     /// The documents of `resources`. `describe` makes an object of definitions whose `description`s, and those of their
@@ -94,18 +100,24 @@ impl OpenApi {
             v3: names.into_iter().map(|name| (name, OnceLock::new())).collect(),
             hashes: OnceLock::new(),
             v2: OnceLock::new(),
+            gnostic: OnceLock::new(),
         }
     }
 
     /// The answer to a GET; nothing where there is no such document.
     pub fn answer(&self, request: &Request<'_>) -> Option<Response> {
-        if !accepts_json(request.accept) {
+        let protobuf = request.path == V2;
+        let Some(accepted) = accepted(request.accept, protobuf) else {
             let known = request.path == V2 || request.path.starts_with(V3);
             return known.then(|| Response { status: 406, headers: Vec::new(), body: Bytes::new() });
-        }
+        };
         match request.path.strip_prefix(V3) {
+            None if request.path == V2 && accepted == Accepted::Gnostic => {
+                let make = || Document::of(gnostic::MEDIA_TYPES[0], &gnostic::encode(&self.make_v2()));
+                Some(self.gnostic.get_or_init(make).answer(request, false))
+            }
             None if request.path == V2 => {
-                let document = self.v2.get_or_init(|| Document::new(&self.make_v2()));
+                let document = self.v2.get_or_init(|| Document::new(&bytes_of(&self.make_v2())));
                 Some(document.answer(request, false))
             }
             Some("" | "/") => Some(Document::new(&self.index()).answer(request, false)),
@@ -150,13 +162,13 @@ impl OpenApi {
         bytes_of(&v3::document(&self.version, &self.paths(name, definitions), definitions))
     }
 
-    fn make_v2(&self) -> Vec<u8> {
+    fn make_v2(&self) -> Value {
         let definitions = self.definitions();
         let mut paths = Paths::new();
         for name in self.v3.keys() {
             paths.append(&mut self.paths(name, &definitions));
         }
-        bytes_of(&v2::document(&self.version, &paths, &definitions))
+        v2::document(&self.version, &paths, &definitions)
     }
 
     /// The operations that a document of version 3 describes.
@@ -190,10 +202,14 @@ impl OpenApi {
 
 impl Document {
     fn new(json: &[u8]) -> Self {
+        Self::of(JSON, json)
+    }
+
+    fn of(content_type: &'static str, bytes: &[u8]) -> Self {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(json).expect("memory takes all");
+        encoder.write_all(bytes).expect("memory takes all");
         let gzip = encoder.finish().expect("memory takes all");
-        Self { hash: hash(json), gzip: gzip.into() }
+        Self { content_type, hash: hash(bytes), gzip: gzip.into() }
     }
 
     /// `immutable` when the request names the document by its hash.
@@ -211,7 +227,7 @@ impl Document {
         if known {
             return Response { status: 304, headers, body: Bytes::new() };
         }
-        headers.push(("content-type", "application/json".to_owned()));
+        headers.push(("content-type", self.content_type.to_owned()));
         let body = if request.gzip {
             headers.push(("content-encoding", "gzip".to_owned()));
             self.gzip.clone()
@@ -238,14 +254,24 @@ fn hash(json: &[u8]) -> String {
     })
 }
 
-/// Whether a client takes JSON. Documents in gnostic's protobuf are not offered; clients ask for JSON beside it.
-fn accepts_json(accept: Option<&str>) -> bool {
-    let media = |part: &str| part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    accept.is_none_or(|accept| {
-        accept
-            .split(',')
-            .any(|part| matches!(media(part).as_str(), "" | "*/*" | "application/*" | "application/json"))
-    })
+/// In which form a client takes a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepted {
+    Json,
+    Gnostic,
+}
+
+/// The first form of those that a client names in which there is the document; `protobuf` where there is that one.
+fn accepted(accept: Option<&str>, protobuf: bool) -> Option<Accepted> {
+    let form = |part: &str| {
+        let media = part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match media.as_str() {
+            "" | "*/*" | "application/*" | JSON => Some(Accepted::Json),
+            media if protobuf && gnostic::MEDIA_TYPES.contains(&media) => Some(Accepted::Gnostic),
+            _ => None,
+        }
+    };
+    accept.unwrap_or_default().split(',').find_map(form)
 }
 
 #[cfg(test)]

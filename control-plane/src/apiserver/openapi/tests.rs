@@ -98,14 +98,18 @@ fn what_a_client_has_already_is_not_sent_again() {
 }
 
 #[test]
-fn only_json_is_offered_and_only_what_there_is() {
+fn only_version_2_is_offered_in_protobuf_and_only_what_there_is() {
     let of = documents();
     let status = |path: &str, accept: &str| {
         of.answer(&Request { path, accept: Some(accept), ..Request::default() })
             .map(|response| response.status)
     };
     let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-    assert_eq!(status("/openapi/v2", protobuf), Some(406));
+    let answer = of.answer(&Request { path: V2, accept: Some(protobuf), ..Request::default() }).unwrap();
+    let [named, _] = gnostic::MEDIA_TYPES;
+    assert_eq!((header(&answer, "content-type"), &answer.body[..5]), (Some(named), &b"\x0a\x032.0"[..]));
+    assert_eq!(status("/openapi/v3/apis/apps/v1", protobuf), Some(406));
+    assert_eq!(status("/openapi/v2", "application/xml"), Some(406));
     assert_eq!(status("/openapi/v2", &format!("{protobuf}, application/json;q=0.5")), Some(200));
     assert_eq!(status("/openapi/v3/apis/apps/v1", "*/*"), Some(200));
     assert_eq!(status("/openapi/v3/apis/apps/v2", "*/*"), None);

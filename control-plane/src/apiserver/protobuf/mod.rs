@@ -12,7 +12,7 @@ mod encode;
 mod error;
 mod special;
 mod table;
-mod wire;
+pub(super) mod wire;
 
 use serde_json::Value;
 

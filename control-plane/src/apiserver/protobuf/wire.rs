@@ -135,14 +135,14 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a field of bytes.
-pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+pub(in crate::apiserver) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_tag(out, number, Wire::Bytes);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Appends a field whose integer is a varint; negative ones take ten bytes.
-pub(super) fn put_integer(out: &mut Vec<u8>, number: u32, value: i64) {
+pub(in crate::apiserver) fn put_integer(out: &mut Vec<u8>, number: u32, value: i64) {
     put_tag(out, number, Wire::Varint);
     put_varint(out, value as u64);
 }
