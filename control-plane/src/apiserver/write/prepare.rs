@@ -59,6 +59,8 @@ pub(super) fn update(write: &Write<'_>, live: &Value, object: &mut Value) -> Res
         for field in strategy::status_keeps(kind) {
             copy(&live["metadata"], &mut object["metadata"], field);
         }
+    }
+    if write.is_status() || write.part == Part::Approval {
         strategy::stamp_status(kind, live, object, &write.now());
     }
     if let Some(rules) = write.rules().filter(|_| write.part == Part::Whole) {
