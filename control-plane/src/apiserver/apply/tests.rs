@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::*;
 
+mod laws;
+
 const NOW: &str = "2026-01-01T00:00:00Z";
 const LATER: &str = "2026-01-01T00:00:05Z";
 
