@@ -12,4 +12,5 @@ pub mod peers;
 pub mod process;
 pub mod runner;
 pub mod stock_kubelet;
+pub mod transcript;
 pub mod world;

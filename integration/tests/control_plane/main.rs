@@ -1,6 +1,9 @@
 //! `orlop control-plane` from outside: what it makes, who reaches it, and what it survives.
 
 mod api;
+mod clients;
+mod cluster;
+mod transcript;
 mod trouble;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -26,6 +29,21 @@ static TESTS: &[Test] = &[
     Test { name: "a_full_disk_stops_writes_only", run: trouble::a_full_disk_stops_writes_only },
     Test { name: "a_dead_etcd_is_waited_for_by_name", run: trouble::a_dead_etcd_is_waited_for_by_name },
     Test { name: "a_damaged_store_is_named", run: trouble::a_damaged_store_is_named },
+    Test {
+        name: "three_members_lose_one_at_a_time_and_nothing_else",
+        run: cluster::three_members_lose_one_at_a_time_and_nothing_else,
+    },
+    Test {
+        name: "the_python_client_and_its_informer_work",
+        run: clients::the_python_client_and_its_informer_work,
+    },
+    Test { name: "every_kubectl_creates", run: transcript::creates },
+    Test { name: "every_kubectl_applies", run: transcript::applies },
+    Test { name: "every_kubectl_changes", run: transcript::changes },
+    Test { name: "every_kubectl_asks_who_may", run: transcript::asks_who_may },
+    Test { name: "every_kubectl_shows", run: transcript::shows },
+    Test { name: "every_kubectl_deletes", run: transcript::deletes },
+    Test { name: "every_kubectl_tends_nodes", run: transcript::tends_nodes },
     Test { name: "a_second_one_on_the_same_store_is_refused", run: trouble::a_second_one_is_refused },
 ];
 
@@ -46,7 +64,16 @@ impl World {
     }
 
     fn in_folder(folder: TempDir) -> Result<Self, TestError> {
-        let daemon = Daemon::spawn(command(folder.path(), &[]), &folder.path().join("log"))?;
+        Self::with(folder, &[])
+    }
+
+    /// With a node that only seems to be there, and runs pods.
+    fn with_a_node() -> Result<Self, TestError> {
+        Self::with(TempDir::new()?, &["--simulate-nodes", "1"])
+    }
+
+    fn with(folder: TempDir, more: &[&str]) -> Result<Self, TestError> {
+        let daemon = Daemon::spawn(command(folder.path(), more), &folder.path().join("log"))?;
         let api = Api(folder.path().join("api.sock"));
         let mut world = Self { folder, daemon, api };
         world.ready()?;
