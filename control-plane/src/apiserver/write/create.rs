@@ -12,6 +12,7 @@ use super::options::Options;
 use super::prepare::same_namespace;
 use super::target::Write;
 use super::{admit, decode, review, strategy};
+use crate::apiserver::apply::{FieldSet, Kind, OneVersion};
 use crate::apiserver::http::answer::Answer;
 use crate::apiserver::http::request::Context;
 use crate::apiserver::kinds::Resource;
@@ -52,8 +53,22 @@ pub(in crate::apiserver) async fn create_token(
     let expected = decode::Expected::of("authentication.k8s.io/v1", "TokenRequest")?;
     let decode::Sent { object, warnings } =
         decode::decode_as(&expected, context, write.options.validation, &body)?;
+    let object = owned(&write, &expected, object);
     admit::token(&write, &object).await?;
     review::token(&write, &object, &warnings).await
+}
+
+/// A request with who owns its fields, though it is stored nowhere.
+fn owned(write: &Write<'_>, expected: &decode::Expected<'_>, object: Value) -> Value {
+    let kind = Kind {
+        of: expected.of,
+        version: expected.version,
+        kind: expected.kind,
+        subresource: &write.context.target.subresource,
+        ignored: &FieldSet::of(&[&["status"]]),
+        versions: &OneVersion,
+    };
+    kind.update(None, object, &write.options.manager, &write.now())
 }
 
 /// Stores an object that is not there yet, with its owners and defaults.

@@ -56,8 +56,11 @@ pub(super) async fn token(write: &Write<'_>, request: &Value, warnings: &[String
     };
     let issuer = &security(write)?.issuer;
     let id = super::create::uuid();
-    let (answer, more) =
+    let (mut answer, more) =
         issuer.issue(request, &account, bound.as_ref(), node.as_ref(), &id, write.server.now())?;
+    if let Some(owners) = request["metadata"].get("managedFields") {
+        answer["metadata"]["managedFields"] = owners.clone();
+    }
     shown(write, &answer, &[warnings, &more].concat())
 }
 

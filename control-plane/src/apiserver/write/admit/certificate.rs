@@ -16,17 +16,17 @@ const CLIENT: &str = "kubernetes.io/kube-apiserver-client";
 /// May a request for a certificate be made or changed so?
 pub(super) async fn check(write: &Write<'_>, old: Option<&Value>, new: &Value) -> Result<(), Status> {
     let name = new["metadata"]["name"].as_str().unwrap_or_default();
-    let (verb, what) = match (write.part, old) {
+    let verb = match (write.part, old) {
         (Part::Whole, None) => return subject(new).map_err(|why| write.refuse(name, &why)),
-        (Part::Approval, Some(_)) => ("approve", "approve"),
-        (Part::Status, Some(old)) if old["status"] != new["status"] => ("sign", "sign"),
+        (Part::Approval, Some(_)) => "approve",
+        (Part::Status, Some(old)) if old["status"] != new["status"] => "sign",
         _ => return Ok(()),
     };
     let signer = old.and_then(|old| old["spec"]["signerName"].as_str()).unwrap_or_default();
     if may(write, verb, signer).await? {
         return Ok(());
     }
-    Err(write.refuse(name, &format!("user not permitted to {what} requests with signerName {signer:?}")))
+    Err(write.refuse(name, &format!("user not permitted to {verb} requests with signerName {signer:?}")))
 }
 
 /// Whether the user may do this with a signer, or with all of its domain.
