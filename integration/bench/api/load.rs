@@ -192,9 +192,15 @@ pub(crate) async fn list_pods(target: &Target, count: usize) -> Result<Duration>
 pub(crate) async fn watches(target: &Target, count: usize) -> Result<Duration> {
     let (told, mut tellers) = tokio::sync::mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();
+    // From a version that the server has: one that is to be the newest is waited for by a stock server on an etcd that
+    // cannot tell of progress.
+    let list = target.client().await?.send("GET", &format!("{MAPS}?limit=1"), "", &Value::Null).await?;
+    let list: Value = serde_json::from_slice(&list)?;
+    let version = list["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     for _ in 0..count {
         let mut client = target.client().await?;
-        let path = format!("{MAPS}?watch=1&fieldSelector=metadata.name%3Dwatched&timeoutSeconds=600");
+        let selects = "fieldSelector=metadata.name%3Dwatched&timeoutSeconds=600";
+        let path = format!("{MAPS}?watch=1&resourceVersion={version}&{selects}");
         let mut body = client.watch(&path).await?;
         let told = told.clone();
         tasks.spawn(async move {

@@ -73,7 +73,11 @@ type Row = (String, &'static str, bool, f64);
 async fn measure(which: Which, folder: &Path, sizes: Sizes) -> Result<Vec<Row>> {
     let more = ["--disable", "controllers,scheduler"];
     let mut rows: Vec<Row> = Vec::new();
-    let mut row = |what: &str, unit, more, figure| rows.push((what.to_owned(), unit, more, figure));
+    let mut row = |what: &str, unit, more, figure| {
+        // It takes minutes.
+        eprintln!("  {what}: {figure:.2} {unit}");
+        rows.push((what.to_owned(), unit, more, figure));
+    };
     let first = servers::start(which, folder, &more).await?;
     row("first start → ready", "ms", false, millis(first.start));
     first.stop()?;
