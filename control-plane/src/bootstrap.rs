@@ -1,15 +1,19 @@
 //! What every cluster has: written when the server starts where it is not there, and mended where upgrades need it.
 //!
-//! Namespaces come first, since the rest stands in them; everything else is written side by side.
+//! Namespaces come first, since the rest stands in them, then what Services have of the cluster; everything else is
+//! written side by side.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use api_objects::time;
 use futures_util::future::try_join_all;
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::apiserver::auth::rbac::{self, reconcile};
 use crate::apiserver::server::Server;
+use crate::apiserver::services::{default_range, repair};
 use crate::client::{Client, Gvr, Id, Refused};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -28,6 +32,7 @@ const PRIORITIES: [(&str, i64, &str); 2] = [
 ];
 
 const NAMESPACE: Gvr = Gvr::of("", "v1", "namespaces");
+const SERVICE_RANGE: Gvr = Gvr::of("networking.k8s.io", "v1", "servicecidrs");
 const PRIORITY_CLASS: Gvr = Gvr::of("scheduling.k8s.io", "v1", "priorityclasses");
 
 /// Something could not be read or written.
@@ -46,6 +51,11 @@ pub async fn prepare(server: &Arc<Server>) -> Result<(), BootstrapError> {
     let client = &Client::master(server.clone(), "kube-apiserver");
     let namespaces = NAMESPACES.map(|name| json!({ "metadata": { "name": name } }));
     try_join_all(namespaces.iter().map(|object| create(client, &NAMESPACE, object))).await?;
+    keep_range(client).await?;
+    repair::pass(server, &mut repair::Leaks::new()).await.map_err(|status| BootstrapError {
+        path: "the ports of Services".to_owned(),
+        why: Refused::of(status.code.as_u16(), &status.to_json()),
+    })?;
     let priorities = PRIORITIES.map(|(name, value, description)| {
         json!({ "metadata": { "name": name }, "value": value, "description": description })
     });
@@ -65,6 +75,45 @@ pub async fn prepare(server: &Arc<Server>) -> Result<(), BootstrapError> {
     });
     try_join_all(steps.into_iter().map(|step| take(client, step))).await?;
     Ok(())
+}
+
+/// Makes the ServiceCIDR that every cluster has, and says that it is ready.
+///
+/// # Errors
+/// When the store does not take it.
+pub async fn keep_range(client: &Client) -> Result<(), BootstrapError> {
+    let id = Id::new(&SERVICE_RANGE, "", default_range::NAME);
+    let server = client.server();
+    let told: Vec<String> = server.network.ranges.blocks().map(|block| block.to_string()).collect();
+    loop {
+        let found = match client.get(&id).await {
+            Err(why) if why.is_not_found() => None,
+            found => Some(found.map_err(|why| failed(id.path(), why))?),
+        };
+        let written = match default_range::plan(found.as_ref(), &told, &time::format(server.now())) {
+            default_range::Step::Nothing => return Ok(()),
+            default_range::Step::Otherwise => {
+                tracing::debug!(
+                    ?told,
+                    "the ServiceCIDR {} names other blocks than this server was told",
+                    id.name
+                );
+                return Ok(());
+            }
+            default_range::Step::Create(object) => client.create(&id.kind, "", &object).await,
+            default_range::Step::Replace(object) => client.replace(&id, "", &object).await,
+            default_range::Step::Ready(status) => {
+                let query = format!("fieldManager={}&force=true", default_range::WRITER);
+                let path = format!("{}/status?{query}", id.path());
+                client.send(Method::PATCH, &path, "application/apply-patch+yaml", Some(&status)).await
+            }
+        };
+        match written {
+            // Another server of the cluster was faster.
+            Err(why) if why.is_conflict() => {}
+            written => drop(written.map_err(|why| failed(id.path(), why))?),
+        }
+    }
 }
 
 async fn take(client: &Client, step: reconcile::Step) -> Result<(), BootstrapError> {

@@ -171,7 +171,7 @@ impl Refused {
         self.causes.iter().any(|cause| cause == "NamespaceTerminating")
     }
 
-    fn of(code: u16, answer: &Value) -> Self {
+    pub(crate) fn of(code: u16, answer: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let causes = answer["details"]["causes"].as_array().into_iter().flatten();
         Self {

@@ -24,6 +24,7 @@ pub mod protobuf;
 pub mod read;
 pub mod selectors;
 pub mod server;
+pub mod services;
 pub mod status;
 pub mod table;
 mod write;

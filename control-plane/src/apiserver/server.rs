@@ -22,6 +22,7 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, Asked, Peer, Security};
@@ -36,6 +37,7 @@ use super::inflight::{Inflight, Limits, Refused};
 use super::kinds::{Registry, Resource, RowError, Subresource};
 use super::metrics::{Labels, Metrics};
 use super::openapi::OpenApi;
+use super::services::Network;
 use super::status::Status;
 use super::{plain, read, write};
 use crate::quota::Charges;
@@ -63,6 +65,10 @@ pub struct Server {
     pub charges: Charges,
     /// How much is asked at once.
     pub inflight: Inflight,
+    /// What Services can have.
+    pub network: Network,
+    /// Who has this changes the map of ports.
+    pub(super) ports: Mutex<()>,
     /// `HOST:PORT` where clients reach the server.
     pub address: String,
     /// Made when somebody asks.
@@ -80,7 +86,7 @@ impl Server {
     /// # Errors
     /// When the rows of the built-in kinds cannot be read.
     pub fn new(store: Arc<dyn Store>, address: String) -> Result<Arc<Self>, RowError> {
-        Self::with(store, address, None)
+        Self::of(store, address, Network::default(), None)
     }
 
     /// The same with credentials.
@@ -92,12 +98,17 @@ impl Server {
         address: String,
         security: Security,
     ) -> Result<Arc<Self>, RowError> {
-        Self::with(store, address, Some(security))
+        Self::of(store, address, Network::default(), Some(security))
     }
 
-    fn with(
+    /// The same of a cluster whose Services have this.
+    ///
+    /// # Errors
+    /// When the rows of the built-in kinds cannot be read.
+    pub fn of(
         store: Arc<dyn Store>,
         address: String,
+        network: Network,
         security: Option<Security>,
     ) -> Result<Arc<Self>, RowError> {
         let (kinds, caches) = (Registry::builtin()?, Caches::new(store));
@@ -106,6 +117,7 @@ impl Server {
         let (metrics, prepared) = (Metrics::default(), AtomicBool::new(false));
         let (openapi, charges) = (OnceLock::new(), Charges::default());
         let inflight = Inflight::new(Limits::default());
+        let ports = Mutex::default();
         Ok(Arc::new(Self {
             kinds,
             caches,
@@ -113,6 +125,8 @@ impl Server {
             metrics,
             charges,
             inflight,
+            network,
+            ports,
             address,
             openapi,
             prepared,
@@ -174,7 +188,8 @@ impl Server {
             Err(_) => Err(Status::late(WITHIN)),
         };
         let mut answer = answer.unwrap_or_else(|status| Answer::status(&status));
-        if info.target.as_ref().is_some_and(|t| t.group.is_empty() && t.resource == "endpoints") {
+        let old = |t: &Target| t.group.is_empty() && t.resource == "endpoints" && t.subresource.is_empty();
+        if info.target.as_ref().is_some_and(old) {
             answer.headers.push((WARNING, HeaderValue::from_static(ENDPOINTS)));
         }
         let encodings = request::text(&parts.headers, &ACCEPT_ENCODING);

@@ -6,6 +6,7 @@
 //! server's own write path, each controller under the service account that upstream gives it.
 
 pub mod accounts;
+pub mod addresses;
 pub mod certificates;
 pub mod claims;
 pub mod conditions;
@@ -41,7 +42,7 @@ use crate::client::{Client, Gvr, Id};
 use events::Recorder;
 use index::{Change, Index};
 use kinds::Kinds;
-use plan::Plan;
+use plan::{Identity, Plan};
 use shell::{Registered, Shell};
 
 /// Who owns the fields that controllers write.
@@ -62,6 +63,11 @@ pub trait Controller: Send + Sync + 'static {
     /// What its lane of the work queue is called where it is measured; a name of its own.
     fn queue(&self) -> &'static str {
         self.name()
+    }
+
+    /// Who it is, where that is not its service account.
+    fn identity(&self) -> Option<Identity> {
+        None
     }
 
     /// The kinds that it looks at; none says all but Events.
@@ -130,6 +136,8 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
         Arc::new(certificates::approve::Approver),
         Arc::new(certificates::clean::Cleaner),
         Arc::new(tokens::Cleaner),
+        Arc::new(addresses::ServiceRanges),
+        Arc::new(addresses::AddressRepair),
     ];
     if let Some(certificates) = &settings.root_ca {
         controllers.push(Arc::new(accounts::RootCa(certificates.clone())));
@@ -150,7 +158,10 @@ pub async fn run(
     let kinds: Option<Vec<Vec<Gvr>>> = controllers.iter().map(|controller| controller.kinds()).collect();
     let kinds = kinds.map(|kinds| kinds.concat());
     let register = |controller: Arc<dyn Controller>| {
-        let client = Client::service_account(server.clone(), controller.account(), AGENT);
+        let client = match controller.identity() {
+            Some(who) => Client::new(server.clone(), &who.name, &[who.group], AGENT),
+            None => Client::service_account(server.clone(), controller.account(), AGENT),
+        };
         Registered { teller: recorder.teller(client.clone(), controller.name()), client, controller }
     };
     let shell = Shell::new(server.clone(), controllers.into_iter().map(register).collect());

@@ -9,6 +9,7 @@
 
 mod config;
 mod listen;
+mod publish;
 pub mod snapshot;
 
 use std::net::IpAddr;
@@ -28,13 +29,18 @@ use crate::apiserver::auth::{Authenticator, ca, kubeconfig};
 pub use crate::apiserver::inflight::Limits;
 use crate::apiserver::kinds::RowError;
 use crate::apiserver::server::Server;
+use crate::apiserver::services::{self, Network};
 use crate::bootstrap::{self, BootstrapError};
 use crate::storage::{Embedded, Etcd, Store, StoreError, keep_compacted};
 use crate::{controllers, scheduler, simulate};
-pub use config::{Backend, Config, InvalidRange, Names, Parts, PortRange, Range};
+use publish::Publisher;
+
+pub use config::{Backend, Config, InvalidRange, Names, Parts, PortRange, Ranges};
 
 /// How long requests that run are waited for at the end.
 const DRAIN: Duration = Duration::from_secs(10);
+/// So long a store may take to forget the address of a server that ends.
+const WITHDRAW: Duration = Duration::from_secs(3);
 /// How often certificates are looked at.
 const RENEWAL: Duration = Duration::from_secs(12 * 60 * 60);
 /// Between two tries to write what every cluster has.
@@ -102,7 +108,8 @@ pub async fn run(config: Config, shutdown: CancellationToken, readiness: Readine
     // Only who has the store speaks for it.
     files::write_private(&config.kubeconfig, &kubeconfig)?;
     let address = url.trim_start_matches("https://").to_owned();
-    let server = Server::secured(store.clone(), address, security)?;
+    let network = Network { ranges: config.service_range, node_ports: config.node_ports };
+    let server = Server::of(store.clone(), address, network, Some(security))?;
     server.inflight.set(config.limits);
     let served = serve(&config, &server, &readiness, (tcp, tls, serving), unix, &shutdown).await;
     server.closing.cancel();
@@ -153,6 +160,9 @@ async fn serve(
             Ok(())
         })
     });
+    let (address, port) = (config.advertised(), tcp.local_addr().map_or(0, |bound| bound.port()));
+    let publisher = Publisher::new(server.clone(), address, port, matches!(config.backend, Backend::Etcd(_)));
+    let mut publishing = std::pin::pin!(publisher.run());
     let prepare = bootstrap(server.clone(), readiness.clone(), shutdown.clone());
     let mut prepare = std::pin::pin!(prepare);
     let mut prepared = false;
@@ -163,6 +173,7 @@ async fn serve(
                 prepared = true;
                 start_parts(config, server, shutdown, &mut background);
             }
+            () = publishing.as_mut(), if prepared => {}
             Some(ended) = background.join_next() => {
                 if shutdown.is_cancelled() {
                     continue;
@@ -178,6 +189,10 @@ async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     };
+    // Nobody is to be sent here who could be served elsewhere.
+    if prepared && tokio::time::timeout(WITHDRAW, publisher.withdraw()).await.is_err() {
+        tracing::warn!("the store takes too long to forget where this server was");
+    }
     server.closing.cancel();
     let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
@@ -197,6 +212,13 @@ fn start_parts(
     shutdown: &CancellationToken,
     background: &mut Background,
 ) {
+    let repair = services::repair::run(server.clone(), shutdown.clone());
+    background.spawn(async move {
+        ("looking at the ports of Services", {
+            repair.await;
+            Ok(())
+        })
+    });
     if config.parts.controllers {
         let authority = server.access.security().map(|security| security.authority.clone());
         let root_ca = authority.as_ref().map(|authority| authority.certificate.clone());
@@ -239,7 +261,7 @@ async fn bootstrap(server: Arc<Server>, readiness: Readiness, shutdown: Cancella
 }
 
 fn prepare_files(config: &Config) -> Result<Files, FilesError> {
-    let mut addresses: Vec<IpAddr> = vec![[127, 0, 0, 1].into(), config.service_range.first()];
+    let mut addresses: Vec<IpAddr> = vec![[127, 0, 0, 1].into(), config.service_range.primary.first()];
     for address in [config.bind.ip(), config.advertised()].into_iter().chain(daemon::own_addresses()) {
         if !address.is_unspecified() && !addresses.contains(&address) {
             addresses.push(address);

@@ -9,6 +9,7 @@ use control_plane::apiserver::access::Peer;
 use control_plane::apiserver::auth::User;
 use control_plane::apiserver::http::serve;
 use control_plane::apiserver::server::Server;
+use control_plane::bootstrap;
 use control_plane::storage::{Change, Embedded, Expect, Store};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -41,9 +42,10 @@ impl World {
         let server = Server::new(store.clone(), address.clone()).map_err(|e| e.to_string())?;
         server.set_prepared();
         runtime.spawn(server.clone().follow());
+        let served = server.clone();
         runtime.spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                tokio::spawn(serve::connection(server.clone(), admin(), connection));
+                tokio::spawn(serve::connection(served.clone(), admin(), connection));
             }
         });
         let folder = tempfile::tempdir().map_err(text)?;
@@ -51,6 +53,7 @@ impl World {
         for (key, object) in objects() {
             world.put(key, &object)?;
         }
+        world.runtime.block_on(bootstrap::prepare(&server)).map_err(|e| e.to_string())?;
         Ok(world)
     }
 

@@ -3,6 +3,7 @@
 mod api;
 mod clients;
 mod cluster;
+mod service;
 mod transcript;
 mod trouble;
 
@@ -44,6 +45,7 @@ static TESTS: &[Test] = &[
     Test { name: "every_kubectl_shows", run: transcript::shows },
     Test { name: "every_kubectl_deletes", run: transcript::deletes },
     Test { name: "every_kubectl_tends_nodes", run: transcript::tends_nodes },
+    Test { name: "the_cluster_finds_its_servers", run: service::the_cluster_finds_its_servers },
     Test { name: "a_second_one_on_the_same_store_is_refused", run: trouble::a_second_one_is_refused },
 ];
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use control_plane::run::{self, Backend, Config, Limits, Parts, PortRange, Range, snapshot};
+use control_plane::run::{self, Backend, Config, Limits, Parts, PortRange, Ranges, snapshot};
 use control_plane::storage::{EmbeddedOptions, EtcdOptions, Retention};
 use serde::Deserialize;
 
@@ -96,8 +96,8 @@ pub(crate) struct Flags {
     /// The domain of Services; cluster.local by default
     #[arg(long, value_name = "DOMAIN", global = true)]
     cluster_domain: Option<String>,
-    /// The addresses of Services; 10.96.0.0/12 by default
-    #[arg(long, value_name = "CIDR", value_parser = parsed::<Range>, global = true)]
+    /// The addresses of Services, a block or one of each family with a comma between; 10.96.0.0/12 by default
+    #[arg(long, value_name = "CIDR", value_parser = parsed::<Ranges>, global = true)]
     service_cluster_ip_range: Option<String>,
     /// Does not run a part: `controllers`, `scheduler`; another program is to do its work
     #[arg(long, value_name = "PART", value_delimiter = ',', value_parser = ["controllers", "scheduler"], global = true)]

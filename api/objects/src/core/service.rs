@@ -240,10 +240,19 @@ fn taken_ports(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {
     for (index, port) in ports.iter().enumerate() {
         let same = |other: &Value| other["protocol"] == port["protocol"] && other["port"] == port["port"];
         if ports[..index].iter().any(same) {
-            let shown = json!({"protocol": port["protocol"], "port": port["port"]});
-            errors.push(FieldError::duplicate(&at.index(index), shown));
+            errors.push(same_port(&at.index(index), port));
         }
     }
+}
+
+/// The port is shown as upstream's program has it: what is compared, and nothing else of it.
+fn same_port(path: &Path, port: &Value) -> FieldError {
+    let mut error = FieldError::duplicate(path, Value::Null);
+    error.message = format!(
+        "Duplicate value: {{\"Name\":\"\",\"Protocol\":{},\"AppProtocol\":null,\"Port\":{},\"TargetPort\":0,\"NodePort\":0}}",
+        port["protocol"], port["port"]
+    );
+    error
 }
 
 fn affinity(errors: &mut Vec<FieldError>, spec: &Value, path: &Path) {

@@ -4,10 +4,11 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::target::Write;
-use super::{admit, create, deletion, prepare};
+use super::{admit, allocate, create, deletion, prepare};
 use crate::apiserver::http::answer::Answer;
+use crate::apiserver::services::{Allocation, Outcome};
 use crate::apiserver::status::Status;
-use crate::storage::{Change, Expect, StoreError};
+use crate::storage::{Change, Expect, Revision, StoreError};
 
 /// An object as it is to be.
 pub(super) struct Made {
@@ -36,29 +37,59 @@ pub(super) async fn change(
             }
         };
         let live = write.live(entry.modified, &entry.value)?;
-        let Made { mut object, mut warnings } = make(Some(&live))?;
+        let Made { mut object, warnings } = make(Some(&live))?;
         prepare::same_name(write, &mut object)?;
         admit::update(write, &live, &mut object).await?;
-        prepare::update(write, &live, &mut object)?;
-        let admit::Admitted { warnings: more, charged } =
-            admit::complete(write, Some(&live), &object).await?;
-        warnings.extend(write.warnings(Some(&live), &object).into_iter().chain(more));
-        let answer = |revision| write.answer(StatusCode::OK, &object, Some(revision), &warnings);
-        if write.options.dry_run || (object == live && !done(&object)) {
-            return answer(entry.modified);
-        }
-        let change = match done(&object) {
-            true => Change::Delete,
-            false => Change::Put { value: write.stored(&object), ttl: None },
+        let mut allocation = allocate::begin(write, Some(&live), &mut object).await?;
+        let made = Made { object, warnings };
+        let replaced = replace(write, &key, entry.modified, &live, made, &mut allocation).await;
+        let outcome = match &replaced {
+            Ok(None) => Outcome::Refused,
+            replaced => Outcome::of(replaced),
         };
-        match store.write(&key, Expect::At(entry.modified), change).await {
-            Ok(revision) => {
-                charged.stored(write, revision);
-                return answer(revision);
-            }
-            Err(StoreError::Conflict { .. }) => charged.refused(write).await,
-            Err(error) => return Err(error.into()),
+        allocation.end(write.server, outcome).await;
+        if let Some(answer) = replaced? {
+            return Ok(answer);
         }
+    }
+}
+
+/// Writes the object in place of the one that is there, if it breaks no rules; none says that somebody was faster.
+async fn replace(
+    write: &Write<'_>,
+    key: &str,
+    revision: Revision,
+    live: &Value,
+    made: Made,
+    allocation: &mut Allocation,
+) -> Result<Option<Answer>, Status> {
+    let Made { mut object, mut warnings } = made;
+    prepare::update(write, live, &mut object)?;
+    let admit::Admitted { warnings: more, charged } = admit::complete(write, Some(live), &object).await?;
+    warnings.extend(write.warnings(Some(live), &object).into_iter().chain(more));
+    let answer = |revision| write.answer(StatusCode::OK, &object, Some(revision), &warnings).map(Some);
+    let done = done(&object);
+    if write.options.dry_run || (object == *live && !done) {
+        return answer(revision);
+    }
+    let change = match done {
+        true => Change::Delete,
+        false => Change::Put { value: write.stored(&object), ttl: None },
+    };
+    match write.server.caches.store().write(key, Expect::At(revision), change).await {
+        Ok(revision) => {
+            charged.stored(write, revision);
+            allocation.was_written();
+            if done {
+                allocate::released(write, &object).await;
+            }
+            answer(revision)
+        }
+        Err(StoreError::Conflict { .. }) => {
+            charged.refused(write).await;
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -11,12 +11,13 @@ use serde_json::{Map, Value};
 use super::options::Options;
 use super::prepare::same_namespace;
 use super::target::Write;
-use super::{admit, decode, review, strategy};
+use super::{admit, allocate, decode, review, strategy};
 use crate::apiserver::apply::{FieldSet, Kind, OneVersion};
 use crate::apiserver::http::answer::Answer;
 use crate::apiserver::http::request::Context;
 use crate::apiserver::kinds::Resource;
 use crate::apiserver::server::Server;
+use crate::apiserver::services::{Allocation, Outcome};
 use crate::apiserver::status::Status;
 use crate::storage::{Change, Expect, StoreError};
 
@@ -82,15 +83,29 @@ pub(super) async fn store(
     let kind = write.resource.kind.kind.as_str();
     strategy::first_status(kind, write.of, &mut object);
     strategy::tell_asker(kind, &write.context.user, &mut object);
+    let mut allocation = allocate::begin(write, None, &mut object).await?;
+    let stored = put(write, &name, object, warnings, &mut allocation).await;
+    allocation.end(write.server, Outcome::of(&stored)).await;
+    stored
+}
+
+/// Stores a new object that has everything, unless it breaks rules or is there already.
+async fn put(
+    write: &Write<'_>,
+    name: &str,
+    mut object: Value,
+    warnings: &[String],
+    allocation: &mut Allocation,
+) -> Result<Answer, Status> {
     if let Some(rules) = write.rules() {
         (rules.prepare)(&mut object, None);
     }
     for_storage(write.of, &mut object);
-    write.check_new(&name, &object)?;
+    write.check_new(name, &object)?;
     let admit::Admitted { warnings: more, charged } = admit::complete(write, None, &object).await?;
     let warnings = &[warnings, &write.warnings(None, &object), &more].concat();
-    let (store, key) = (write.server.caches.store(), write.key(&name));
-    let exists = || Status::already_exists(write.resource, &name);
+    let (store, key) = (write.server.caches.store(), write.key(name));
+    let exists = || Status::already_exists(write.resource, name);
     if write.options.dry_run {
         return match store.get(&key).await?.what {
             Some(_) => Err(exists()),
@@ -101,6 +116,7 @@ pub(super) async fn store(
     match store.write(&key, Expect::Absent, change).await {
         Ok(revision) => {
             charged.stored(write, revision);
+            allocation.was_written();
             write.answer(StatusCode::CREATED, &object, Some(revision), warnings)
         }
         Err(StoreError::Conflict { .. }) => {
@@ -145,7 +161,8 @@ fn prepare(write: &Write<'_>, object: &mut Value) -> Result<String, Status> {
     Ok(name)
 }
 
-fn random<const N: usize>() -> [u8; N] {
+/// Bytes that nobody can guess.
+pub(in crate::apiserver) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // The kernel's randomness does not fail once the machine has booted.
     if SystemRandom::new().fill(&mut bytes).is_err() {
@@ -159,7 +176,7 @@ pub(super) fn suffix() -> String {
 }
 
 /// A random UUID (RFC 9562, version 4).
-pub(super) fn uuid() -> String {
+pub(in crate::apiserver) fn uuid() -> String {
     let mut bytes = random::<16>();
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::deletion::{self, Next};
 use super::options::Options;
 use super::target::{Write, warn};
-use super::{admit, decode, prepare, strategy};
+use super::{admit, allocate, decode, prepare, strategy};
 use crate::apiserver::http::answer::Answer;
 use crate::apiserver::http::query::Query;
 use crate::apiserver::http::request::Context;
@@ -33,17 +33,20 @@ pub(in crate::apiserver) async fn delete(
     let options = deletion::Options::of(&sent)?;
     let write = writer(server, context, resource)?;
     let name = context.target.name.as_str();
-    let deleted = remove(&write, name, &options).await?;
-    let mut answer = match deleted {
+    let deleted = remove(&write, name, &options).await;
+    let answer = deleted.and_then(|deleted| match deleted {
         Deleted { object, gone: true, .. } if !strategy::shows_deleted(&resource.kind.kind) => {
-            Answer::json(&prepare::removed(&write, &object, name))
+            Ok(Answer::json(&prepare::removed(&write, &object, name)))
         }
-        Deleted { object, revision, .. } => write.answer(StatusCode::OK, &object, Some(revision), &[])?,
-    };
+        Deleted { object, revision, .. } => write.answer(StatusCode::OK, &object, Some(revision), &[]),
+    });
     let silent = sent["propagationPolicy"].is_null() && sent["orphanDependents"].is_null();
-    if silent && resource.qualified() == "jobs.batch" {
-        warn(&mut answer, &[ORPHANS.to_owned()]);
+    if !silent || resource.qualified() != "jobs.batch" {
+        return answer;
     }
+    // Who is refused is told as well.
+    let mut answer = answer.unwrap_or_else(|status| Answer::status(&status));
+    warn(&mut answer, &[ORPHANS.to_owned()]);
     Ok(answer)
 }
 
@@ -126,7 +129,12 @@ pub(super) async fn remove(
             return Ok(Deleted { object, revision: entry.modified, gone });
         }
         match store.write(&key, Expect::At(entry.modified), change).await {
-            Ok(revision) => return Ok(Deleted { object, revision, gone }),
+            Ok(revision) => {
+                if gone {
+                    allocate::released(write, &object).await;
+                }
+                return Ok(Deleted { object, revision, gone });
+            }
             Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }

@@ -14,6 +14,7 @@
 //! way, and `target` joins a request with the schema of its kind.
 
 mod admit;
+mod allocate;
 mod binding;
 mod change;
 mod collection;
@@ -34,7 +35,7 @@ mod update;
 
 pub(super) use binding::bind;
 pub(super) use collection::delete_collection;
-pub(super) use create::{create, create_token};
+pub(super) use create::{create, create_token, random, uuid};
 pub(super) use delete::delete;
 pub(super) use eviction::evict;
 pub(super) use patch::patch;
