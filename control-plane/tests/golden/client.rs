@@ -18,6 +18,9 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use serde_json::Value;
 
+/// The id of their certificate.
+const CREDENTIAL: &str = "X509SHA256=1745c76ab2c2e7bfdbb3b48f97872c79bc1f958567d72ce7de3771844eabf91f";
+
 /// A server above a store in memory.
 pub(crate) struct World {
     pub server: Arc<Server>,
@@ -32,7 +35,9 @@ impl Drop for World {
 
 /// Who the recording's requests came from.
 fn admin() -> Peer {
-    Peer::Known(User::new("admin", &["system:masters", "system:authenticated"]))
+    let mut user = User::new("admin", &["system:masters", "system:authenticated"]);
+    user.extra.insert("authentication.kubernetes.io/credential-id".to_owned(), vec![CREDENTIAL.to_owned()]);
+    Peer::Known(user)
 }
 
 /// Keys and certificates, made for this run, and what the recorded server called itself.

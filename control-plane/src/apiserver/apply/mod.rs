@@ -179,7 +179,11 @@ impl Kind<'_> {
                     owned.set.extend(&previous.set);
                 }
                 managed.owners.insert(manager.clone(), owned);
-                managed.times.insert(manager, now.to_owned());
+                match self.subresource {
+                    // Upstream gives who writes a Scale no time, by which they come before other updaters.
+                    "scale" => drop(managed.times.remove(&manager)),
+                    _ => drop(managed.times.insert(manager, now.to_owned())),
+                }
             }
         }
         managed.cap(MOST_UPDATERS);

@@ -11,6 +11,9 @@ use crate::apiserver::kinds::Resource;
 use crate::apiserver::status::Status;
 use crate::apiserver::table;
 
+/// The annotation that counts the templates of a DaemonSet.
+const TEMPLATES: &str = "deprecated.daemonset.template.generation";
+
 /// What of its object a row of a table carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Include {
@@ -42,9 +45,26 @@ pub fn whole(resource: &Resource, object: &Object) -> Bytes {
 
 /// Its metadata as a `PartialObjectMetadata`.
 pub fn metadata(meta: Meta, resource: &Resource, object: &Object) -> Bytes {
-    let (head, metadata) = (metadata_head(meta), object.body(resource).metadata());
+    let (head, mut metadata) = (metadata_head(meta), object.body(resource).metadata());
+    if resource.kind.kind == "DaemonSet" {
+        metadata = without_count(&metadata);
+    }
     let parts: [&[u8]; 3] = [head.as_bytes(), &metadata, b"}"];
     parts.concat().into()
+}
+
+/// The metadata of a DaemonSet without the annotation that counts its templates: upstream writes it when it shows the
+/// whole object, and metadata alone do not have it.
+fn without_count(metadata: &Bytes) -> Bytes {
+    let Ok(mut shown) = serde_json::from_slice::<Value>(metadata) else { return metadata.clone() };
+    let Some(annotations) = shown["annotations"].as_object_mut() else { return metadata.clone() };
+    annotations.remove(TEMPLATES);
+    if annotations.is_empty()
+        && let Some(shown) = shown.as_object_mut()
+    {
+        shown.remove("annotations");
+    }
+    shown.to_string().into()
 }
 
 fn metadata_head(meta: Meta) -> String {
@@ -99,7 +119,12 @@ pub fn table(
     include: Include,
     now: Timestamp,
 ) -> Vec<Bytes> {
-    let mut parts = vec![Bytes::from(table_head(meta, resource, true, &list_metadata(listed, next)))];
+    let head = table_head(meta, resource, true, &list_metadata(listed, next));
+    // Upstream's printer of kinds that have no columns of their own makes no list of no rows.
+    if listed.objects.is_empty() && resource.kind.columns.iter().any(|column| column.name == "Created At") {
+        return vec![Bytes::from(head.trim_end_matches('[').to_owned() + "null}")];
+    }
+    let mut parts = vec![Bytes::from(head)];
     for (index, object) in listed.objects.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
         parts.push(row(comma, meta, resource, object, include, now));
