@@ -121,8 +121,11 @@ fn keep(field: &Field, of: Type<'_>, value: Value) -> Option<Value> {
         (Value::Null, _) => return None,
         (Value::Object(entries), Node::Map { .. }) => entries.is_empty(),
         (Value::Object(_), Node::Struct(_)) => field.omit_zero && value == zero::value(of),
-        // An empty list of owners is an order to forget them all; it is not stored.
-        (Value::Array(items), Node::List(_)) => items.is_empty() && field.name != "managedFields",
+        // An empty list of owners is an order to forget them all, and one of an autoscaler's policies is not the same
+        // as none, for which some are filled in. Neither is stored.
+        (Value::Array(items), Node::List(_)) => {
+            items.is_empty() && !matches!(field.name, "managedFields" | "policies")
+        }
         (Value::String(text), Node::String { .. } | Node::Bytes { .. }) => text.is_empty(),
         (Value::Number(number), Node::Int32 { .. } | Node::Int64 { .. } | Node::Double { .. }) => {
             number.as_f64() == Some(0.0)
