@@ -51,7 +51,7 @@ pub async fn prepare(server: &Arc<Server>) -> Result<(), BootstrapError> {
     let client = &Client::master(server.clone(), "kube-apiserver");
     let namespaces = NAMESPACES.map(|name| json!({ "metadata": { "name": name } }));
     try_join_all(namespaces.iter().map(|object| create(client, &NAMESPACE, object))).await?;
-    keep_range(client).await?;
+    keep_range(server, client).await?;
     repair::pass(server, &mut repair::Leaks::new()).await.map_err(|status| BootstrapError {
         path: "the ports of Services".to_owned(),
         why: Refused::of(status.code.as_u16(), &status.to_json()),
@@ -81,9 +81,8 @@ pub async fn prepare(server: &Arc<Server>) -> Result<(), BootstrapError> {
 ///
 /// # Errors
 /// When the store does not take it.
-pub async fn keep_range(client: &Client) -> Result<(), BootstrapError> {
+pub async fn keep_range(server: &Server, client: &Client) -> Result<(), BootstrapError> {
     let id = Id::new(&SERVICE_RANGE, "", default_range::NAME);
-    let server = client.server();
     let told: Vec<String> = server.network.ranges.blocks().map(|block| block.to_string()).collect();
     loop {
         let found = match client.get(&id).await {

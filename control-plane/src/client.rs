@@ -1,17 +1,25 @@
 //! A client of the API server in its own process: the same way as everybody's requests, without a connection.
 //!
 //! Controllers, the scheduler and simulated nodes write through it, each under the identity that upstream gives it, so
-//! that validation, admission, authorization and ownership of fields are the same for them as for people.
+//! that validation, admission, authorization and ownership of fields are the same for them as for people. What can do
+//! with little may also ask a server elsewhere ([`remote`]), as who it is known there, or as others where that one may
+//! act for them.
+
+pub mod kubeconfig;
+pub mod remote;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use self::remote::Remote;
 use crate::apiserver::auth::User;
 use crate::apiserver::server::Server;
 
@@ -171,6 +179,17 @@ impl Refused {
         self.causes.iter().any(|cause| cause == "NamespaceTerminating")
     }
 
+    /// Something went wrong on the way, so that it is not known what became of the request.
+    pub(crate) fn unclear(message: String) -> Self {
+        Self { code: 500, reason: "InternalError".to_owned(), message, causes: Vec::new() }
+    }
+
+    /// A `Status` that came as an object.
+    pub(crate) fn of_status(status: &Value) -> Self {
+        let code = status["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+        Self::of(code.unwrap_or(500), status)
+    }
+
     pub(crate) fn of(code: u16, answer: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let causes = answer["details"]["causes"].as_array().into_iter().flatten();
@@ -186,21 +205,43 @@ impl Refused {
 /// Somebody who sends requests.
 #[derive(Clone)]
 pub struct Client {
-    server: Arc<Server>,
-    user: User,
+    way: Way,
     agent: &'static str,
+}
+
+/// Where the server is, and as whom it is asked.
+#[derive(Clone)]
+enum Way {
+    /// In this process.
+    Here(Arc<Server>, User),
+    /// Elsewhere; without a user, as whoever is known there.
+    There(Arc<Remote>, Option<User>),
 }
 
 impl Client {
     /// A user in groups. `agent` is who owns the fields that are written.
     pub fn new(server: Arc<Server>, name: &str, groups: &[&str], agent: &'static str) -> Self {
-        let groups = [groups, &["system:authenticated"]].concat();
-        Self { server, user: User::new(name, &groups), agent }
+        Self { way: Way::Here(server, user(name, groups)), agent }
+    }
+
+    /// Who asks a server elsewhere, as who is known there.
+    pub fn remote(remote: Arc<Remote>, agent: &'static str) -> Self {
+        Self { way: Way::There(remote, None), agent }
+    }
+
+    /// Another user of the same server.
+    pub fn acting_as(&self, name: &str, groups: &[&str]) -> Self {
+        let way = match &self.way {
+            Way::Here(server, _) => Way::Here(server.clone(), user(name, groups)),
+            // Whoever authenticates is in the group of those who did: that is added there.
+            Way::There(remote, _) => Way::There(remote.clone(), Some(User::new(name, groups))),
+        };
+        Self { way, agent: self.agent }
     }
 
     /// What runs inside the server, which may do everything.
     pub fn master(server: Arc<Server>, agent: &'static str) -> Self {
-        Self { server, user: User::master(), agent }
+        Self { way: Way::Here(server, User::master()), agent }
     }
 
     /// A service account of `kube-system`.
@@ -209,9 +250,19 @@ impl Client {
         Self::new(server, &format!("system:serviceaccount:kube-system:{name}"), &groups, agent)
     }
 
-    /// The server that is asked.
-    pub fn server(&self) -> &Arc<Server> {
-        &self.server
+    /// The time by which what is written is stamped.
+    pub fn now(&self) -> Timestamp {
+        match &self.way {
+            Way::Here(server, _) => server.now(),
+            Way::There(..) => Timestamp::now(),
+        }
+    }
+
+    /// The name in the singular of a kind's objects, where that is known without asking.
+    pub fn kind_of(&self, kind: &Gvr) -> Option<String> {
+        let Way::Here(server, _) = &self.way else { return None };
+        let table = server.kinds.table();
+        table.find(kind.group, kind.version, kind.resource).map(|found| found.kind.kind.clone())
     }
 
     /// Who owns the fields that are written.
@@ -235,13 +286,42 @@ impl Client {
             .header(CONTENT_TYPE, content_type)
             .header(USER_AGENT, self.agent)
             .body(Full::new(bytes));
-        let request = request.map_err(|error| unclear(format!("{path}: {error}")))?;
-        let (parts, body) = self.server.answer_as(self.user.clone(), request).await.into_parts();
-        let bytes = body.collect().await.map_err(|never| match never {})?.to_bytes();
+        let request = request.map_err(|error| Refused::unclear(format!("{path}: {error}")))?;
+        let (code, bytes) = match &self.way {
+            Way::Here(server, user) => {
+                let (parts, body) = server.answer_as(user.clone(), request).await.into_parts();
+                let bytes = body.collect().await.map_err(|never| match never {})?.to_bytes();
+                (parts.status.as_u16(), bytes)
+            }
+            Way::There(remote, user) => {
+                let (code, body) = ask(remote, user.as_ref(), request).await?;
+                let body = body.collect().await;
+                (code, body.map_err(|error| Refused::unclear(format!("{path}: {error}")))?.to_bytes())
+            }
+        };
         let answer = serde_json::from_slice(&bytes);
-        match parts.status.as_u16() {
-            200..300 => answer.map_err(|error| unclear(format!("{path}: reading the answer: {error}"))),
+        match code {
+            200..300 => {
+                answer.map_err(|error| Refused::unclear(format!("{path}: reading the answer: {error}")))
+            }
             code => Err(Refused::of(code, &answer.unwrap_or_default())),
+        }
+    }
+
+    /// Reads a path of a server elsewhere whose answer goes on.
+    pub(crate) async fn open(&self, path: &str) -> Result<Incoming, Refused> {
+        let Way::There(remote, user) = &self.way else {
+            return Err(Refused::unclear("a server in this process is followed by its caches".to_owned()));
+        };
+        let request = Request::get(path).header(ACCEPT, "application/json").header(USER_AGENT, self.agent);
+        let request =
+            request.body(Full::default()).map_err(|error| Refused::unclear(format!("{path}: {error}")))?;
+        match ask(remote, user.as_ref(), request).await? {
+            (200..300, body) => Ok(body),
+            (code, body) => {
+                let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                Err(Refused::of(code, &serde_json::from_slice(&bytes).unwrap_or_default()))
+            }
         }
     }
 
@@ -309,9 +389,27 @@ fn below(id: &Id, subresource: &str) -> String {
     if subresource.is_empty() { id.path() } else { format!("{}/{subresource}", id.path()) }
 }
 
-/// Something went wrong on the way, so that it is not known what became of the request.
-fn unclear(message: String) -> Refused {
-    Refused { code: 500, reason: "InternalError".to_owned(), message, causes: Vec::new() }
+/// A user who authenticated.
+fn user(name: &str, groups: &[&str]) -> User {
+    User::new(name, &[groups, &["system:authenticated"]].concat())
+}
+
+/// Asks a server elsewhere.
+async fn ask(
+    remote: &Remote,
+    user: Option<&User>,
+    mut request: Request<Full<Bytes>>,
+) -> Result<(u16, Incoming), Refused> {
+    if let Some(user) = user {
+        let groups = user.groups.iter().map(|group| ("impersonate-group", group));
+        for (name, value) in [("impersonate-user", &user.name)].into_iter().chain(groups) {
+            let value = HeaderValue::try_from(value).map_err(|error| Refused::unclear(error.to_string()))?;
+            request.headers_mut().append(name, value);
+        }
+    }
+    let answer = remote.send(request).await.map_err(|error| Refused::unclear(error.to_string()))?;
+    let (parts, body) = answer.into_parts();
+    Ok((parts.status.as_u16(), body))
 }
 
 #[cfg(test)]

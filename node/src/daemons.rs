@@ -3,6 +3,7 @@
 pub(crate) mod control_plane;
 pub(crate) mod cri;
 pub(crate) mod kubelet;
+pub(crate) mod simulate_nodes;
 pub(crate) mod up;
 
 use std::os::unix::fs::DirBuilderExt as _;

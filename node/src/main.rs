@@ -75,6 +75,8 @@ enum Command {
     Up(Box<daemons::up::Flags>),
     /// Runs the control plane: the Kubernetes API above a store of its own, or above etcd
     ControlPlane(Box<daemons::control_plane::Command>),
+    /// Runs nodes that only seem to be there on an API server: their pods run at once. For scale tests
+    SimulateNodes(daemons::simulate_nodes::Command),
     /// Unpacks one image layer from standard input; started by the CRI daemon
     #[command(hide = true)]
     Unpack {
@@ -115,6 +117,7 @@ impl Command {
             Self::Kubelet(_) => "kubelet",
             Self::Up(_) => "up",
             Self::ControlPlane(_) => "control-plane",
+            Self::SimulateNodes(_) => "simulate-nodes",
             Self::Doctor(_) => "doctor",
             Self::Completion(_) => "completion",
             _ => return Ok(()),
@@ -193,6 +196,7 @@ fn main() -> ExitCode {
         Command::Kubelet(flags) => daemons::kubelet::run(&line.global, &flags),
         Command::Up(flags) => daemons::up::run(&line.global, &flags),
         Command::ControlPlane(flags) => daemons::control_plane::run(&line.global, &flags),
+        Command::SimulateNodes(command) => daemons::simulate_nodes::run(&line.global, &command),
         // Here the process still has one thread, as its namespaces need.
         Command::Unpack { folder } => Ok(cri_shim::unpack_main(&folder)),
         Command::Ps(flags) => cli::ps::run(&line.global, &flags),

@@ -133,7 +133,7 @@ impl Recorder {
     }
 
     async fn write(&mut self, client: &Client, source: &'static str, telling: Telling) {
-        let now = client.server().now();
+        let now = client.now();
         let namespace = telling.about["namespace"].as_str().filter(|n| !n.is_empty()).unwrap_or("default");
         if let Verdict::Again { name, count } = match self.memory.judge(source, &telling, Instant::now()) {
             Verdict::Dropped => return,

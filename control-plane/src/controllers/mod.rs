@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod addresses;
+pub(crate) mod afar;
 pub mod certificates;
 pub mod claims;
 pub mod conditions;
@@ -149,23 +150,23 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
 }
 
 /// Runs controllers on a server whose caches are fed, until `closing`.
+///
+/// # Errors
+/// When one of their tasks ended before that.
 pub async fn run(
     server: Arc<Server>,
     controllers: Vec<Arc<dyn Controller>>,
     closing: CancellationToken,
 ) -> Result<(), Ended> {
-    let recorder = Recorder::default();
     let kinds: Option<Vec<Vec<Gvr>>> = controllers.iter().map(|controller| controller.kinds()).collect();
     let kinds = kinds.map(|kinds| kinds.concat());
-    let register = |controller: Arc<dyn Controller>| {
-        let client = match controller.identity() {
-            Some(who) => Client::new(server.clone(), &who.name, &[who.group], AGENT),
-            None => Client::service_account(server.clone(), controller.account(), AGENT),
-        };
-        Registered { teller: recorder.teller(client.clone(), controller.name()), client, controller }
+    let client = Client::new(server.clone(), "system:kube-controller-manager", &[], AGENT);
+    let own = |controller: &dyn Controller| match controller.identity() {
+        Some(who) => Client::new(server.clone(), &who.name, &[who.group], AGENT),
+        None => Client::service_account(server.clone(), controller.account(), AGENT),
     };
-    let shell = Shell::new(server.clone(), controllers.into_iter().map(register).collect());
-    let mut tasks = JoinSet::new();
+    let parts = Parts::new(client, controllers, own);
+    let mut feeds = JoinSet::new();
     let mut listed = Vec::new();
     for kind in server.kinds.table().kinds().iter().cloned() {
         let stored = feed::stored(&kind);
@@ -173,30 +174,84 @@ pub async fn run(
             continue;
         }
         listed.push(stored);
-        let (shell, caches, closing) = (shell.clone(), server.caches.clone(), closing.clone());
-        tasks.spawn(async move {
+        let (shell, caches, closing) = (parts.shell.clone(), server.caches.clone(), closing.clone());
+        feeds.spawn(async move {
             let feed = feed::follow(caches, kind, |step| shell.change(step));
             closing.run_until_cancelled(feed).await;
         });
     }
-    let waits = shell.until(|index| listed.iter().all(|kind| index.is_listed(kind)));
-    // What is not listed yet would look as if it were not there.
-    if closing.run_until_cancelled(waits).await.is_some() {
-        shell.start();
-        (0..WORKERS).for_each(|_| drop(tasks.spawn(shell.clone().work(closing.clone()))));
-        let closing = closing.clone();
-        tasks.spawn(async move {
-            closing.run_until_cancelled(recorder.run()).await;
+    parts.run(feeds, &listed, closing).await
+}
+
+/// Runs a controller on a server elsewhere, of which it sees this much.
+pub(crate) async fn work_afar(
+    client: Client,
+    controller: Arc<dyn Controller>,
+    scopes: &[afar::Scope],
+    closing: CancellationToken,
+) -> Result<(), Ended> {
+    let parts = Parts::new(client.clone(), vec![controller], |_| client.clone());
+    let mut feeds = JoinSet::new();
+    for scope in scopes.iter().copied() {
+        let (shell, client, closing) = (parts.shell.clone(), client.clone(), closing.clone());
+        feeds.spawn(async move {
+            let feed = afar::follow(client, scope, |step| shell.change(step));
+            closing.run_until_cancelled(feed).await;
         });
     }
-    while let Some(ended) = tasks.join_next().await {
-        match ended {
-            Ok(()) if closing.is_cancelled() => {}
-            Ok(()) => return Err(Ended::early("the controllers")),
-            Err(error) => return Err(Ended::failed("the controllers", &error)),
-        }
+    let kinds: Vec<Gvr> = scopes.iter().map(|scope| scope.kind).collect();
+    parts.run(feeds, &kinds, closing).await
+}
+
+/// Controllers with what they share.
+struct Parts {
+    recorder: Recorder,
+    shell: Arc<Shell>,
+}
+
+impl Parts {
+    /// `own` makes the client of a controller.
+    fn new(
+        client: Client,
+        controllers: Vec<Arc<dyn Controller>>,
+        own: impl Fn(&dyn Controller) -> Client,
+    ) -> Self {
+        let recorder = Recorder::default();
+        let register = |controller: Arc<dyn Controller>| {
+            let client = own(&*controller);
+            Registered { teller: recorder.teller(client.clone(), controller.name()), client, controller }
+        };
+        let shell = Shell::new(client, controllers.into_iter().map(register).collect());
+        Self { recorder, shell }
     }
-    Ok(())
+
+    /// Works as soon as everything is listed, until `closing`.
+    async fn run(
+        self,
+        mut tasks: JoinSet<()>,
+        listed: &[Gvr],
+        closing: CancellationToken,
+    ) -> Result<(), Ended> {
+        let Self { recorder, shell } = self;
+        let waits = shell.until(|index| listed.iter().all(|kind| index.is_listed(kind)));
+        // What is not listed yet would look as if it were not there.
+        if closing.run_until_cancelled(waits).await.is_some() {
+            shell.start();
+            (0..WORKERS).for_each(|_| drop(tasks.spawn(shell.clone().work(closing.clone()))));
+            let closing = closing.clone();
+            tasks.spawn(async move {
+                closing.run_until_cancelled(recorder.run()).await;
+            });
+        }
+        while let Some(ended) = tasks.join_next().await {
+            match ended {
+                Ok(()) if closing.is_cancelled() => {}
+                Ok(()) => return Err(Ended::early("the controllers")),
+                Err(error) => return Err(Ended::failed("the controllers", &error)),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Events are many and nobody's: no controller looks at them.

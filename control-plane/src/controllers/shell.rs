@@ -27,7 +27,6 @@ use super::index::Index;
 use super::item::PODS;
 use super::plan::{Effect, Guard, Outcome, Plan, Step};
 use super::queue::{Queue, Verdict};
-use crate::apiserver::server::Server;
 use crate::client::{Client, Gvr, Id, PatchType, Refused};
 
 /// Whether somebody may do something.
@@ -46,7 +45,8 @@ pub(super) struct Registered {
 
 /// The state that feeds and workers share.
 pub(super) struct Shell {
-    server: Arc<Server>,
+    /// Of the server that is worked on.
+    client: Client,
     index: RwLock<Index>,
     queue: Mutex<Queue<Id>>,
     /// There may be work.
@@ -71,9 +71,9 @@ enum Seen {
 }
 
 impl Shell {
-    pub(super) fn new(server: Arc<Server>, controllers: Vec<Registered>) -> Arc<Self> {
+    pub(super) fn new(client: Client, controllers: Vec<Registered>) -> Arc<Self> {
         Arc::new(Self {
-            server,
+            client,
             index: RwLock::default(),
             queue: Mutex::new(Queue::new(controllers.len())),
             work: Notify::new(),
@@ -176,7 +176,7 @@ impl Shell {
         let registered = &self.controllers[lane];
         let name = registered.controller.name();
         let decided = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            registered.controller.reconcile(&self.index(), key, self.server.now())
+            registered.controller.reconcile(&self.index(), key, self.client.now())
         }));
         // One object that cannot be dealt with must not keep the others waiting.
         let Ok(plan) = decided else {
@@ -185,7 +185,7 @@ impl Shell {
         };
         let again = plan.again;
         let client = match &plan.by {
-            Some(by) => Client::new(self.server.clone(), &by.name, &[by.group], registered.client.agent()),
+            Some(by) => registered.client.acting_as(&by.name, &[by.group]),
             None => registered.client.clone(),
         };
         let by = By { client, teller: &registered.teller };
@@ -326,8 +326,8 @@ impl Shell {
     /// The object with its type.
     fn typed(&self, kind: &Gvr, object: &Value) -> Value {
         let mut object = object.clone();
-        if let Some(found) = self.server.kinds.table().find(kind.group, kind.version, kind.resource) {
-            object["kind"] = found.kind.kind.as_str().into();
+        if let Some(name) = self.client.kind_of(kind) {
+            object["kind"] = name.into();
         }
         object["apiVersion"] = kind.api_version().into();
         object

@@ -84,7 +84,7 @@ impl Publisher {
     }
 
     async fn publish(&self) -> Result<(), PublishError> {
-        bootstrap::keep_range(&self.client).await?;
+        bootstrap::keep_range(&self.server, &self.client).await?;
         let service = Id::new(&SERVICES, NAMESPACE, NAME);
         if self.find(&service).await?.is_none() {
             let object = service_object(self.server.network.ranges.primary.first(), self.port);

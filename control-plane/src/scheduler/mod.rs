@@ -191,7 +191,7 @@ async fn carry_out(client: Client, teller: Teller, to: UnboundedSender<Event>, d
 /// Writes down why a pod is not placed.
 async fn say(client: &Client, pod: &Pod, why: &str) {
     let id = Id::new(&PODS, &pod.namespace, &pod.name);
-    let now = time::format(client.server().now());
+    let now = time::format(client.now());
     let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why,
         "lastProbeTime": null, "lastTransitionTime": now});
     let patch = json!({"metadata": {"uid": pod.uid}, "status": {"conditions": [condition]}});

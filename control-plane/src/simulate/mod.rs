@@ -21,13 +21,17 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::apiserver::server::Server;
-use crate::client::{Gvr, Id, PatchType};
+use crate::client::remote::Remote;
+use crate::client::{Client, Gvr, Id, PatchType};
+use crate::controllers::afar::Scope;
 use crate::controllers::index::{Change, Index};
 use crate::controllers::item::{Item, PODS};
 use crate::controllers::node::{LEASE_NAMESPACE, LEASES, NODES};
 use crate::controllers::plan::{Effect, Identity, Plan, Step};
 use crate::controllers::{self, Controller, Ended};
 
+/// Who owns the fields that nodes write.
+const AGENT: &str = "kubelet";
 /// What a node's Lease says of how long it holds.
 const LEASE_SECONDS: u32 = 40;
 
@@ -58,6 +62,27 @@ impl Default for Settings {
 /// Runs nodes on a server whose caches are fed, until `closing`.
 pub async fn run(server: Arc<Server>, settings: Settings, closing: CancellationToken) -> Result<(), Ended> {
     controllers::run(server, vec![Arc::new(Nodes::new(settings))], closing).await
+}
+
+/// What nodes see of a server elsewhere: themselves, their Leases, and pods that have a node.
+static SCOPES: [Scope; 3] = [
+    Scope { kind: NODES, namespace: "", query: "" },
+    Scope { kind: LEASES, namespace: LEASE_NAMESPACE, query: "" },
+    Scope { kind: PODS, namespace: "", query: "fieldSelector=spec.nodeName!%3D&" },
+];
+
+/// Runs nodes on a server elsewhere, until `closing`. Each acts under its own name: whoever is known there must be
+/// allowed to act for others.
+///
+/// # Errors
+/// When one of its tasks ended before that.
+pub async fn run_afar(
+    remote: Arc<Remote>,
+    settings: Settings,
+    closing: CancellationToken,
+) -> Result<(), Ended> {
+    let client = Client::remote(remote, AGENT);
+    controllers::work_afar(client, Arc::new(Nodes::new(settings)), &SCOPES, closing).await
 }
 
 /// The nodes.
@@ -99,11 +124,13 @@ impl Nodes {
         plan.one(match index.at(&id) {
             Some(lease) => {
                 let mut object = lease.value();
+                object["kind"] = "Lease".into();
                 object["spec"] = spec;
                 Effect::Replace { id, subresource: "", object }
             }
             None => {
-                let object = json!({"metadata": {"name": name, "namespace": LEASE_NAMESPACE}, "spec": spec});
+                let metadata = json!({"name": name, "namespace": LEASE_NAMESPACE});
+                let object = json!({"kind": "Lease", "metadata": metadata, "spec": spec});
                 Effect::Create { kind: LEASES, namespace: LEASE_NAMESPACE.to_owned(), object }
             }
         });

@@ -16,6 +16,7 @@ pub(super) fn node(settings: &Settings, name: &str, number: usize, now: Timestam
     });
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     json!({
+        "kind": "Node",
         "metadata": {
             "name": name,
             "labels": {

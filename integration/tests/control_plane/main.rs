@@ -1,5 +1,6 @@
 //! `orlop control-plane` from outside: what it makes, who reaches it, and what it survives.
 
+mod acting;
 mod api;
 mod clients;
 mod cluster;
@@ -26,6 +27,10 @@ static TESTS: &[Test] = &[
     Test { name: "without_credentials_little_can_be_read", run: without_credentials_little_can_be_read },
     Test { name: "wrong_settings_are_named", run: wrong_settings_are_named },
     Test { name: "a_snapshot_of_a_running_one_is_restored", run: a_snapshot_of_a_running_one_is_restored },
+    Test { name: "people_may_what_their_roles_say", run: acting::people_may_what_their_roles_say },
+    Test { name: "drain_keeps_to_budgets", run: acting::drain_keeps_to_budgets },
+    Test { name: "kubelets_get_certificates", run: acting::kubelets_get_certificates },
+    Test { name: "nodes_are_simulated_from_elsewhere", run: acting::nodes_are_simulated_from_elsewhere },
     Test { name: "a_kill_loses_no_acknowledged_write", run: trouble::a_kill_loses_no_acknowledged_write },
     Test { name: "a_full_disk_stops_writes_only", run: trouble::a_full_disk_stops_writes_only },
     Test { name: "a_dead_etcd_is_waited_for_by_name", run: trouble::a_dead_etcd_is_waited_for_by_name },
