@@ -15,9 +15,13 @@ const BUCKETS: [f64; 23] = [
     20.0, 30.0, 45.0, 60.0,
 ];
 
+/// What a part beside the API says of itself, in the same format.
+pub type Part = Box<dyn Fn() -> String + Send + Sync>;
+
 /// Counts of one server.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Metrics {
+    parts: Mutex<BTreeMap<&'static str, Part>>,
     requests: Mutex<HashMap<Labels, Count>>,
     long: Arc<Mutex<BTreeMap<Labels, u64>>>,
 }
@@ -130,11 +134,22 @@ impl Metrics {
         Running { long: self.long.clone(), labels }
     }
 
+    /// Adds what a part says of itself, in the place of what one of this name said before.
+    pub fn put(&self, name: &'static str, part: Part) {
+        locked(&self.parts).insert(name, part);
+    }
+
+    /// What the parts say of themselves.
+    pub fn of_parts(&self) -> String {
+        locked(&self.parts).values().map(|part| part()).collect()
+    }
+
     /// All of it.
     pub fn text(&self, inflight: &Inflight) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = self.write(&mut text, inflight);
+        text.push_str(&self.of_parts());
         text
     }
 

@@ -40,6 +40,10 @@ impl Controller for ServiceAccounts {
         "service-account-controller"
     }
 
+    fn queue(&self) -> &'static str {
+        "serviceaccount"
+    }
+
     fn kinds(&self) -> Option<Vec<Gvr>> {
         Some(vec![NAMESPACES, SERVICE_ACCOUNTS])
     }

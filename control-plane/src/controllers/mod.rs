@@ -149,13 +149,23 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
     controllers
 }
 
-/// Runs controllers on a server whose caches are fed, until `closing`.
+/// Runs controllers on a server whose caches are fed, until `closing`. What they measure is among the server's metrics.
 ///
 /// # Errors
 /// When one of their tasks ended before that.
 pub async fn run(
     server: Arc<Server>,
     controllers: Vec<Arc<dyn Controller>>,
+    closing: CancellationToken,
+) -> Result<(), Ended> {
+    work(server, controllers, Some("controllers"), closing).await
+}
+
+/// The same; what is measured is told under a name, if any.
+pub(crate) async fn work(
+    server: Arc<Server>,
+    controllers: Vec<Arc<dyn Controller>>,
+    measured: Option<&'static str>,
     closing: CancellationToken,
 ) -> Result<(), Ended> {
     let kinds: Option<Vec<Vec<Gvr>>> = controllers.iter().map(|controller| controller.kinds()).collect();
@@ -166,6 +176,12 @@ pub async fn run(
         None => Client::service_account(server.clone(), controller.account(), AGENT),
     };
     let parts = Parts::new(client, controllers, own);
+    if let Some(name) = measured {
+        // The server outlives those who run on it.
+        let shell = Arc::downgrade(&parts.shell);
+        let text = move || shell.upgrade().map(|shell| shell.measure()).unwrap_or_default();
+        server.metrics.put(name, Box::new(text));
+    }
     let mut feeds = JoinSet::new();
     let mut listed = Vec::new();
     for kind in server.kinds.table().kinds().iter().cloned() {

@@ -25,6 +25,10 @@ impl Controller for Aggregation {
         NAME
     }
 
+    fn queue(&self) -> &'static str {
+        "ClusterRoleAggregator"
+    }
+
     fn kinds(&self) -> Option<Vec<Gvr>> {
         Some(vec![CLUSTER_ROLES])
     }

@@ -102,8 +102,8 @@ impl Shell {
             }
         }
         let added = {
-            let mut queue = self.queue();
-            keys.iter().fold(false, |added, (lane, key)| queue.add(*lane, key) || added)
+            let (mut queue, now) = (self.queue(), Instant::now());
+            keys.iter().fold(false, |added, (lane, key)| queue.add(*lane, key, now) || added)
         };
         if added {
             self.work.notify_one();
@@ -126,13 +126,21 @@ impl Shell {
 
     /// Asks for what the controllers look at from the beginning.
     pub(super) fn start(&self) {
-        let mut queue = self.queue();
+        let (mut queue, now) = (self.queue(), Instant::now());
         for (lane, registered) in self.controllers.iter().enumerate() {
             for key in registered.controller.start() {
-                queue.add(lane, &key);
+                queue.add(lane, &key, now);
             }
         }
         self.work.notify_one();
+    }
+
+    /// What is measured of the work.
+    pub(super) fn measure(&self) -> String {
+        let names: Vec<_> = self.controllers.iter().map(|registered| registered.controller.queue()).collect();
+        let mut text = String::new();
+        self.queue().measure(&names, Instant::now(), &mut text);
+        text
     }
 
     /// Works until the end.

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use super::node::{Facts, Node};
 use super::pod::Pod;
-use super::queue::Queue;
+use super::queue::{Counts, Queue};
 use super::taints::tolerates;
 
 /// What happened.
@@ -162,6 +162,11 @@ impl Scheduler {
                 Some(Decision::Unschedulable(pod, why))
             }
         }
+    }
+
+    /// How many pods wait.
+    pub fn waiting(&self) -> Counts {
+        self.queue.counts()
     }
 
     /// When to ask for the next one even if nothing happens.

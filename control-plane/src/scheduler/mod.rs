@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod core;
+mod metrics;
 pub mod node;
 pub mod pod;
 pub mod queue;
@@ -24,6 +25,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use self::core::{Decision, Event, Scheduler};
+use self::metrics::{End, Metrics};
 use self::node::Facts;
 use self::pod::Pod;
 use crate::apiserver::cache;
@@ -53,7 +55,11 @@ pub async fn run(server: Arc<Server>, closing: CancellationToken) -> Result<(), 
     follow(&server, "nodes", &to, &closing, &mut tasks)?;
     let token = closing.clone();
     tasks.spawn(async move { token.run_until_cancelled(recorder.run()).await.unwrap_or_default() });
-    tasks.spawn(Shell { client, teller, to, from, state: Scheduler::default() }.run(closing.clone()));
+    let metrics = Arc::new(Metrics::default());
+    let told = metrics.clone();
+    server.metrics.put("scheduler", Box::new(move || told.text()));
+    tasks
+        .spawn(Shell { client, teller, metrics, to, from, state: Scheduler::default() }.run(closing.clone()));
     while let Some(ended) = tasks.join_next().await {
         match ended {
             Ok(()) if closing.is_cancelled() => {}
@@ -98,6 +104,7 @@ fn event(pods: bool, change: cache::Change<'_>) -> Event {
 struct Shell {
     client: Client,
     teller: Teller,
+    metrics: Arc<Metrics>,
     to: UnboundedSender<Event>,
     from: UnboundedReceiver<Event>,
     state: Scheduler,
@@ -110,16 +117,17 @@ impl Shell {
             while let Ok(event) = self.from.try_recv() {
                 self.state.apply(event, Instant::now());
             }
-            while requests.len() < REQUESTS
-                && let Some(decision) = self.state.next(Instant::now(), chance())
-            {
-                requests.spawn(carry_out(
-                    self.client.clone(),
-                    self.teller.clone(),
-                    self.to.clone(),
-                    decision,
-                ));
+            while requests.len() < REQUESTS {
+                let began = Instant::now();
+                let Some(decision) = self.state.next(began, chance()) else { break };
+                let (client, teller, to) = (self.client.clone(), self.teller.clone(), self.to.clone());
+                let metrics = self.metrics.clone();
+                requests.spawn(async move {
+                    let end = carry_out(client, teller, to, decision).await;
+                    metrics.tried(end, began.elapsed());
+                });
             }
+            self.metrics.pending(self.state.waiting());
             let due = self.state.due(Instant::now());
             let due = async {
                 match due {
@@ -152,7 +160,7 @@ fn chance() -> usize {
 }
 
 /// Writes what was decided, and tells how it ended.
-async fn carry_out(client: Client, teller: Teller, to: UnboundedSender<Event>, decision: Decision) {
+async fn carry_out(client: Client, teller: Teller, to: UnboundedSender<Event>, decision: Decision) -> End {
     let tell = |pod: &Pod, warning, reason, message| {
         teller.tell(Telling { about: pod.reference(), warning, reason, message });
     };
@@ -162,11 +170,11 @@ async fn carry_out(client: Client, teller: Teller, to: UnboundedSender<Event>, d
             let metadata = json!({"name": pod.name, "namespace": pod.namespace, "uid": pod.uid});
             let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": metadata,
                 "target": {"apiVersion": "v1", "kind": "Node", "name": node}});
-            let event = match client.post(&id, "binding", &binding).await {
+            let (event, end) = match client.post(&id, "binding", &binding).await {
                 Ok(_) => {
                     let message = format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name);
                     tell(&pod, false, "Scheduled", message);
-                    Event::Bound(pod.uid.clone())
+                    (Event::Bound(pod.uid.clone()), End::Scheduled)
                 }
                 Err(error) => {
                     tracing::debug!(%error, pod = %id, node, "binding");
@@ -174,16 +182,18 @@ async fn carry_out(client: Client, teller: Teller, to: UnboundedSender<Event>, d
                     if !error.is_not_found() && !error.is_conflict() {
                         tell(&pod, true, "FailedScheduling", format!("binding rejected: {error}"));
                     }
-                    Event::NotBound(pod.uid.clone())
+                    (Event::NotBound(pod.uid.clone()), End::Error)
                 }
             };
             let _ = to.send(event);
+            end
         }
         Decision::Unschedulable(pod, why) => {
             tell(&pod, true, "FailedScheduling", why.clone());
             if pod.told != why {
                 say(&client, &pod, &why).await;
             }
+            End::Unschedulable
         }
     }
 }

@@ -52,7 +52,24 @@ pub struct Queue {
     seen: HashMap<String, u64>,
 }
 
+/// How many pods wait for what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// For their turn.
+    pub active: usize,
+    /// For a while to be over.
+    pub backoff: usize,
+    /// For something to change.
+    pub unschedulable: usize,
+}
+
 impl Queue {
+    /// How many pods wait.
+    pub fn counts(&self) -> Counts {
+        let (active, backoff) = (self.active.len(), self.backoff.len());
+        Counts { active, backoff, unschedulable: self.stuck.len() }
+    }
+
     /// A pod came or changed.
     pub fn put(&mut self, pod: Arc<Pod>) {
         let uid = pod.uid.clone();

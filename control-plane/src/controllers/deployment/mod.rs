@@ -47,6 +47,10 @@ impl Controller for Deployments {
         "deployment-controller"
     }
 
+    fn queue(&self) -> &'static str {
+        "deployment"
+    }
+
     fn kinds(&self) -> Option<Vec<Gvr>> {
         Some(vec![DEPLOYMENTS, REPLICA_SETS, PODS])
     }

@@ -51,6 +51,10 @@ impl Controller for Garbage {
         "generic-garbage-collector"
     }
 
+    fn queue(&self) -> &'static str {
+        "garbage_collector_attempt_to_delete"
+    }
+
     fn kinds(&self) -> Option<Vec<Gvr>> {
         None
     }

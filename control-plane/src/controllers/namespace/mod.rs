@@ -46,6 +46,10 @@ impl Controller for Namespaces {
         "namespace-controller"
     }
 
+    fn queue(&self) -> &'static str {
+        "namespace"
+    }
+
     fn kinds(&self) -> Option<Vec<Gvr>> {
         None
     }

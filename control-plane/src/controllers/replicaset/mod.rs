@@ -37,6 +37,10 @@ impl Controller for ReplicaSets {
         "replicaset-controller"
     }
 
+    fn queue(&self) -> &'static str {
+        "replicaset"
+    }
+
     fn kinds(&self) -> Option<Vec<Gvr>> {
         Some(vec![REPLICA_SETS, PODS])
     }
