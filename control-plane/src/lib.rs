@@ -6,6 +6,7 @@ pub mod apiserver;
 pub mod bootstrap;
 pub mod client;
 pub mod controllers;
+pub mod leader;
 pub mod measure;
 pub mod quota;
 pub mod run;

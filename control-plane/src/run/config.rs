@@ -47,6 +47,8 @@ pub struct Parts {
     pub controllers: bool,
     /// The scheduler.
     pub scheduler: bool,
+    /// Others may run the same parts on the same store: who runs them is agreed upon.
+    pub shared: bool,
     /// So many nodes that only seem to be there, and take pods.
     pub simulated_nodes: usize,
 }

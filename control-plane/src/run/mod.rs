@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use daemon::Readiness;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::apiserver::access::Security;
@@ -32,7 +32,7 @@ use crate::apiserver::server::Server;
 use crate::apiserver::services::{self, Network};
 use crate::bootstrap::{self, BootstrapError};
 use crate::storage::{Embedded, Etcd, Store, StoreError, keep_compacted};
-use crate::{controllers, scheduler, simulate};
+use crate::{controllers, leader, scheduler, simulate};
 use publish::Publisher;
 
 pub use config::{Backend, Config, InvalidRange, Names, Parts, PortRange, Ranges};
@@ -41,6 +41,8 @@ pub use config::{Backend, Config, InvalidRange, Names, Parts, PortRange, Ranges}
 const DRAIN: Duration = Duration::from_secs(10);
 /// So long a store may take to forget the address of a server that ends.
 const WITHDRAW: Duration = Duration::from_secs(3);
+/// How long controllers and scheduler have to end.
+const GIVE_BACK: Duration = Duration::from_secs(3);
 /// How often certificates are looked at.
 const RENEWAL: Duration = Duration::from_secs(12 * 60 * 60);
 /// Between two tries to write what every cluster has.
@@ -143,7 +145,7 @@ async fn serve(
     shutdown: &CancellationToken,
 ) -> Result<(), RunError> {
     let mut connections = JoinSet::new();
-    let mut background = Background::new();
+    let (mut background, mut working) = (Background::new(), Background::new());
     let following = server.clone().follow();
     background.spawn(async move { ("following the store", following.await.map_err(|e| e.to_string())) });
     let compaction = keep_compacted(server.caches.store().clone(), config.retention, shutdown.clone());
@@ -171,18 +173,15 @@ async fn serve(
             () = shutdown.cancelled() => break Ok(()),
             () = prepare.as_mut(), if !prepared => {
                 prepared = true;
-                start_parts(config, server, shutdown, &mut background);
+                start_parts(config, server, shutdown, &mut background, &mut working);
             }
             () = publishing.as_mut(), if prepared => {}
-            Some(ended) = background.join_next() => {
-                if shutdown.is_cancelled() {
-                    continue;
-                }
-                break Err(match ended {
-                    Ok((what, result)) => RunError::Ended(what, result.err().unwrap_or_default()),
-                    Err(error) => RunError::Ended("a task", error.to_string()),
-                });
-            }
+            Some(ended) = background.join_next() => if !shutdown.is_cancelled() {
+                break Err(too_early(ended));
+            },
+            Some(ended) = working.join_next(), if !working.is_empty() => if !shutdown.is_cancelled() {
+                break Err(too_early(ended));
+            },
             accepted = listen::next(|| tcp.accept()) => listen::secured(server, &tls, accepted, &mut connections),
             accepted = listen::next(|| unix.accept()) => listen::local(server, accepted, &mut connections),
             // Who is done makes room.
@@ -192,6 +191,11 @@ async fn serve(
     // Nobody is to be sent here who could be served elsewhere.
     if prepared && tokio::time::timeout(WITHDRAW, publisher.withdraw()).await.is_err() {
         tracing::warn!("the store takes too long to forget where this server was");
+    }
+    // Who leads gives that back while it is still answered, so that another one need not wait.
+    let given_back = async { while working.join_next().await.is_some() {} };
+    if ended.is_ok() && tokio::time::timeout(GIVE_BACK, given_back).await.is_err() {
+        tracing::warn!("controllers that did not end in time are cut off");
     }
     server.closing.cancel();
     let drained = async { while connections.join_next().await.is_some() {} };
@@ -203,7 +207,15 @@ async fn serve(
 }
 
 /// A task that is not to end before it is asked to, by what it does.
-type Background = JoinSet<(&'static str, Result<(), String>)>;
+type Background = JoinSet<Task>;
+type Task = (&'static str, Result<(), String>);
+
+fn too_early(ended: Result<Task, JoinError>) -> RunError {
+    match ended {
+        Ok((what, result)) => RunError::Ended(what, result.err().unwrap_or_default()),
+        Err(error) => RunError::Ended("a task", error.to_string()),
+    }
+}
 
 /// Starts what works on the cluster, once there is what it needs to be allowed to.
 fn start_parts(
@@ -211,6 +223,7 @@ fn start_parts(
     server: &Arc<Server>,
     shutdown: &CancellationToken,
     background: &mut Background,
+    working: &mut Background,
 ) {
     let repair = services::repair::run(server.clone(), shutdown.clone());
     background.spawn(async move {
@@ -219,23 +232,46 @@ fn start_parts(
             Ok(())
         })
     });
+    let office =
+        |name| leader::Office { name, identity: leader::identity(), times: leader::Times::default() };
     if config.parts.controllers {
         let authority = server.access.security().map(|security| security.authority.clone());
         let root_ca = authority.as_ref().map(|authority| authority.certificate.clone());
         let settings = controllers::Settings { root_ca, authority, ..controllers::Settings::default() };
-        let standard = controllers::standard(server, &settings);
-        let running = controllers::run(server.clone(), standard, shutdown.clone());
-        background.spawn(async move { ("the controllers", running.await.map_err(|e| e.to_string())) });
+        let (server, shutdown, shared) = (server.clone(), shutdown.clone(), config.parts.shared);
+        let office = office("kube-controller-manager");
+        let work = move |server: &Arc<Server>, token| {
+            // What they remember holds for as long as they act.
+            let standard = controllers::standard(server, &settings);
+            controllers::run(server.clone(), standard, token)
+        };
+        working.spawn(async move {
+            let ended = match shared {
+                true => leader::lead(server.clone(), office, shutdown, |token| work(&server, token)).await,
+                false => work(&server, shutdown).await,
+            };
+            ("the controllers", ended.map_err(|e| e.to_string()))
+        });
     }
     if config.parts.scheduler {
-        let running = scheduler::run(server.clone(), shutdown.clone());
-        background.spawn(async move { ("the scheduler", running.await.map_err(|e| e.to_string())) });
+        let (server, shutdown, shared) = (server.clone(), shutdown.clone(), config.parts.shared);
+        let office = office("kube-scheduler");
+        working.spawn(async move {
+            let ended = match shared {
+                true => {
+                    let work = |token| scheduler::run(server.clone(), token);
+                    leader::lead(server.clone(), office, shutdown, work).await
+                }
+                false => scheduler::run(server, shutdown).await,
+            };
+            ("the scheduler", ended.map_err(|e| e.to_string()))
+        });
     }
     if config.parts.simulated_nodes > 0 {
         let settings =
             simulate::Settings { nodes: config.parts.simulated_nodes, ..simulate::Settings::default() };
         let running = simulate::run(server.clone(), settings, shutdown.clone());
-        background.spawn(async move { ("the simulated nodes", running.await.map_err(|e| e.to_string())) });
+        working.spawn(async move { ("the simulated nodes", running.await.map_err(|e| e.to_string())) });
     }
 }
 

@@ -5,6 +5,7 @@ mod budgets;
 mod cleaning;
 mod keeping;
 mod kubectl;
+mod leading;
 mod namespaces;
 mod nodes;
 mod quota;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         trial("claim_in_use_is_kept", keeping::claims),
         trial("pod_that_never_had_a_node_is_gone", keeping::unscheduled),
         trial("roles_of_people_gather_rules", roles::aggregated),
+        trial("of_several_exactly_one_acts", leading::exactly_one_acts),
         trial("unschedulable_pod_is_told_why", scheduling::told_why),
         trial("nodes_write_about_themselves", admission::nodes_write_about_themselves),
         trial("classes_fill_in", admission::classes_fill_in),

@@ -1,5 +1,6 @@
 //! What a cluster does by itself, seen by kubectl: controllers under their own accounts, with the rights of those alone.
 
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use integration::process::{Daemon, wait_for};
 use integration::runner::{TestError, TestResult, check, fail, skip};
 use integration::world::bin;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
+use crate::api::Api;
 use crate::{World, kubectl};
 
 /// So long something may take that takes milliseconds where nothing else runs.
@@ -176,4 +179,85 @@ pub(crate) fn nodes_are_simulated_from_elsewhere() -> TestResult {
     run(&world, "scale deployment/web --replicas=1")?;
     let _nodes = start()?;
     until(&world, "get pods -o jsonpath={.items[*].status.phase}", "Running")
+}
+
+/// One of two control planes on one etcd.
+fn plane(folder: &Path, name: &str, port: &str) -> Result<(Daemon, Api), TestError> {
+    let mut command = Command::new(bin("orlop"));
+    command.args(["--data-dir", name, "control-plane", "--etcd-servers", "http://127.0.0.1:12379"]);
+    // They have to prove clients and tokens by the same keys.
+    command.args(["--bind-address", "127.0.0.1", "--secure-port", port, "--cert-dir", "pki"]);
+    let socket = folder.join(format!("{name}.sock"));
+    command.arg("--api-socket").arg(&socket).current_dir(folder).env_remove("ORLOP_DATA_DIR");
+    let mut daemon = Daemon::spawn(command, &folder.join(format!("{name}.log")))?;
+    daemon.wait_for_socket(&socket)?;
+    let api = Api(socket);
+    wait_for(WITHIN, "readyz", || Ok(api.get("/readyz").is_ok_and(|(code, _)| code == 200).then_some(())))?;
+    Ok((daemon, api))
+}
+
+pub(crate) fn of_two_on_one_etcd_one_acts() -> TestResult {
+    if is_missing("etcd", "--version") {
+        return skip("no etcd on this machine");
+    }
+    let folder = TempDir::new()?;
+    let mut etcd = Command::new("etcd");
+    etcd.args([
+        "--listen-client-urls",
+        "http://127.0.0.1:12379",
+        "--advertise-client-urls",
+        "http://127.0.0.1:12379",
+    ]);
+    etcd.args(["--listen-peer-urls", "http://127.0.0.1:12380", "--data-dir", "etcd"])
+        .current_dir(folder.path());
+    let _etcd = Daemon::spawn(etcd, &folder.path().join("etcd.log"))?;
+    let (mut first, _) = plane(folder.path(), "first", "16443")?;
+    let holder = |api: &Api| -> Result<String, TestError> {
+        let path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager";
+        let (_, lease) = api.get(path)?;
+        Ok(lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
+    };
+    let (mut second, api) = plane(folder.path(), "second", "16444")?;
+    let before = wait_for(WITHIN, "a leader", || Ok(Some(holder(&api)?).filter(|name| !name.is_empty())))?;
+    let leads = |api: &Api| -> Result<[bool; 2], TestError> {
+        let (_, text) = api.text("/metrics")?;
+        Ok(["kube-controller-manager", "kube-scheduler"]
+            .map(|name| text.contains(&format!("leader_election_master_status{{name=\"{name}\"}} 1\n"))))
+    };
+    check(leads(&api)? == [false, false], || "the second one leads as well".to_owned())?;
+
+    let sets = "/apis/apps/v1/namespaces/default/replicasets";
+    let set = json!({"metadata": {"name": "web"}, "spec": {"replicas": 5, "selector": {"matchLabels": {"app": "web"}},
+        "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    wait_for(WITHIN, "an account", || {
+        let (code, _) = api.get("/api/v1/namespaces/default/serviceaccounts/default")?;
+        Ok((code == 200).then_some(()))
+    })?;
+    api.create(sets, &set)?;
+    let pods = |wanted: usize| {
+        wait_for(WITHIN, "pods", || {
+            let (_, list) = api.get("/api/v1/namespaces/default/pods")?;
+            Ok((list["items"].as_array().map_or(0, Vec::len) == wanted).then_some(()))
+        })
+    };
+    pods(5)?;
+    first.kill()?;
+    let after = wait_for(WITHIN, "another leader", || {
+        Ok(Some(holder(&api)?).filter(|name| !name.is_empty() && *name != before))
+    })?;
+    wait_for(WITHIN, "it to lead both", || Ok((leads(&api)? == [true, true]).then_some(())))?;
+    let (_, mut set) = api.get(&format!("{sets}/web"))?;
+    set["spec"]["replicas"] = 7.into();
+    api.send("PUT", &format!("{sets}/web"), &set)?;
+    pods(7)?;
+
+    // Who is asked to end gives it back: the next one need not wait for 15 seconds.
+    let (_first, api) = plane(folder.path(), "first", "16443")?;
+    second.terminate(Duration::from_secs(15))?;
+    let left = holder(&api)?;
+    check(left != after, || format!("{after} ended and still leads"))?;
+    wait_for(Duration::from_secs(8), "the third leader", || {
+        Ok(Some(holder(&api)?).filter(|name| !name.is_empty()))
+    })
+    .map(drop)
 }

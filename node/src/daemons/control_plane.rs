@@ -177,6 +177,8 @@ impl Flags {
             writes: self.max_mutating_requests_inflight.unwrap_or(usual.writes),
             per_second: self.max_requests_per_second.unwrap_or(usual.per_second),
         };
+        // A file is used by one process at a time.
+        let shared = matches!(backend, Backend::Etcd(_));
         let disabled = |part: &str| self.disable.iter().any(|one| one == part);
         Ok(Config {
             backend,
@@ -196,6 +198,7 @@ impl Flags {
             parts: Parts {
                 controllers: !disabled("controllers"),
                 scheduler: !disabled("scheduler"),
+                shared,
                 simulated_nodes: self.simulate_nodes.unwrap_or(0),
             },
             node_ports: ports.parse().map_err(usage("service-node-port-range"))?,
