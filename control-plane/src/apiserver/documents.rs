@@ -62,7 +62,7 @@ pub(super) async fn openapi(
 fn documents(server: &Server) -> OpenApi {
     let table = server.kinds.table();
     let served = [true, false].map(|core| discovery::aggregated(&table, core, "v2"));
-    OpenApi::new("v1.36.2", Resource::from_discovery(&served), || Value::Null)
+    OpenApi::new("v1.36.2", Resource::from_discovery(&served), api_k8s::descriptions)
 }
 
 /// Who issues tokens, and where their keys are (OpenID Connect Discovery 1.0, 4.2).
