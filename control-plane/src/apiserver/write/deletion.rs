@@ -87,7 +87,13 @@ impl Options {
     /// Refuses to delete another object than the one meant.
     pub(super) fn check(&self, resource: &Resource, name: &str, live: &Value) -> Result<(), Status> {
         let about = |what: &str, wanted: &str, found: &str, why: &str| {
-            // Upstream names the kind here, and not the resource.
+            if resource.qualified() == "namespaces" {
+                let why = format!(
+                    "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                );
+                return Status::conflict(resource, name, &why);
+            }
+            // Upstream names the kind of all others here, and not the resource.
             let kind = &resource.kind.kind;
             let group = &resource.served().group;
             let dot = if group.is_empty() { "" } else { "." };
