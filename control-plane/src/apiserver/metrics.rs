@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::http::path::Target;
 use super::inflight::Inflight;
+use crate::measure::Histogram;
 
 /// Upper ends of the durations' buckets, in seconds.
 const BUCKETS: [f64; 23] = [
@@ -89,12 +90,16 @@ impl fmt::Display for Labels {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Count {
     codes: BTreeMap<u16, u64>,
-    /// By bucket; the last one has what took longer.
-    times: [u64; BUCKETS.len() + 1],
-    time: Duration,
+    times: Histogram,
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        Self { codes: BTreeMap::new(), times: Histogram::new(&BUCKETS) }
+    }
 }
 
 /// A request that goes on after its answer began; it is counted until this is dropped.
@@ -120,12 +125,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Metrics {
     /// Counts a request that was answered.
     pub fn answered(&self, labels: Labels, code: u16, took: Duration) {
-        let bucket = BUCKETS.partition_point(|end| *end < took.as_secs_f64());
         let mut requests = locked(&self.requests);
         let count = requests.entry(labels).or_default();
         *count.codes.entry(code).or_default() += 1;
-        count.times[bucket] += 1;
-        count.time += took;
+        count.times.observe(took);
     }
 
     /// Counts a request that goes on.
@@ -166,39 +169,18 @@ impl Metrics {
         let name = "apiserver_request_duration_seconds";
         head(text, name, "histogram", "Time until the answer began")?;
         for (labels, count) in &sorted {
-            let mut below = 0;
-            for (end, number) in BUCKETS.iter().zip(&count.times) {
-                below += number;
-                writeln!(text, "{name}_bucket{{{labels},le=\"{end}\"}} {below}")?;
-            }
-            let all: u64 = count.times.iter().sum();
-            writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {all}")?;
-            writeln!(text, "{name}_sum{{{labels}}} {}", count.time.as_secs_f64())?;
-            writeln!(text, "{name}_count{{{labels}}} {all}")?;
+            count.times.write(text, name, &labels.to_string());
         }
         drop(requests);
         head(text, "apiserver_longrunning_requests", "gauge", "Watches that are open")?;
         for (labels, number) in &*locked(&self.long) {
             writeln!(text, "apiserver_longrunning_requests{{{labels}}} {number}")?;
         }
-        let sides = ["readOnly", "mutating"].into_iter().zip(inflight.counts());
-        let sides: Vec<_> = sides.collect();
-        head(text, "apiserver_current_inflight_requests", "gauge", "Requests that are worked on")?;
-        for (side, counts) in &sides {
-            writeln!(
-                text,
-                "apiserver_current_inflight_requests{{request_kind=\"{side}\"}} {}",
-                counts.running
-            )?;
-        }
-        head(text, "apiserver_current_inqueue_requests", "gauge", "Requests that wait for a seat")?;
-        for (side, counts) in &sides {
-            writeln!(
-                text,
-                "apiserver_current_inqueue_requests{{request_kind=\"{side}\"}} {}",
-                counts.waiting
-            )?;
-        }
+        let [reads, writes] = inflight.counts();
+        let running = [reads.running, writes.running];
+        sides(text, "apiserver_current_inflight_requests", "Requests that are worked on", running)?;
+        let waiting = [reads.waiting, writes.waiting];
+        sides(text, "apiserver_current_inqueue_requests", "Requests that wait for a seat", waiting)?;
         let name = "apiserver_flowcontrol_rejected_requests_total";
         head(text, name, "counter", "Requests that were answered with 429 for their number")?;
         for (reason, number) in inflight.refusals() {
@@ -206,6 +188,15 @@ impl Metrics {
         }
         Ok(())
     }
+}
+
+/// Writes a number of reads and of writes.
+fn sides<T: fmt::Display>(text: &mut String, name: &str, what: &str, numbers: [T; 2]) -> fmt::Result {
+    head(text, name, "gauge", what)?;
+    for (side, number) in ["readOnly", "mutating"].into_iter().zip(numbers) {
+        writeln!(text, "{name}{{request_kind=\"{side}\"}} {number}")?;
+    }
+    Ok(())
 }
 
 fn head(text: &mut String, name: &str, kind: &str, what: &str) -> fmt::Result {
