@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::Caches;
 use super::kind::{Keys, Snapshot};
 use super::object::Object;
@@ -82,6 +84,20 @@ impl Caches {
             }
         }
         self.list_store(kind, page, selects).await
+    }
+
+    /// All objects of a kind as they are stored, of one namespace where one is named.
+    pub async fn values(
+        &self,
+        kind: &Arc<Kind>,
+        namespace: Option<&str>,
+        when: When,
+    ) -> Result<Vec<Value>, Status> {
+        let prefix = kind.key(namespace, None);
+        let keys = Keys { prefix: &prefix, after: None };
+        let page = Page { keys, when, limit: 0, everything: true };
+        let listed = self.list(kind, page, |_| true).await?;
+        Ok(listed.objects.iter().map(|object| object.value()).collect())
     }
 
     /// Waits for what is asked for; false says that the cache does not come to know it.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::ports::{PortFault, PortRange, Ports};
 use super::store::{self, Owner};
 use super::wish;
-use crate::apiserver::cache::{Keys, Page, When};
+use crate::apiserver::cache::When;
 use crate::apiserver::server::Server;
 use crate::apiserver::status::Status;
 
@@ -42,13 +42,9 @@ pub async fn pass(server: &Arc<Server>, leaks: &mut Leaks) -> Result<(), Status>
     loop {
         // The map first: a Service that is listed after it has taken its ports before it.
         let (stored, revision) = store::ports(server).await?.unzip();
-        let keys = Keys { prefix: &kind.prefix, after: None };
-        let page = Page { keys, when: When::Latest, limit: 0, everything: true };
-        let listed = server.caches.list(&kind, page, |_| true).await?;
-        let read =
-            listed.objects.iter().filter_map(|object| serde_json::from_slice(&object.stored().json).ok());
+        let read = server.caches.values(&kind, None, When::Latest).await?;
         let services: Vec<(Owner, Vec<i64>)> =
-            read.map(|service: Value| (Owner::of(&service), held(&service["spec"]))).collect();
+            read.iter().map(|service| (Owner::of(service), held(&service["spec"]))).collect();
         let range = server.network.node_ports;
         let rebuilt = rebuild(range, stored.as_ref(), &services, leaks);
         if stored.as_ref() != Some(&rebuilt.ports)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::block::Block;
 use super::ports::Ports;
-use crate::apiserver::cache::{Cache, Keys, Page, When};
+use crate::apiserver::cache::{Cache, When};
 use crate::apiserver::kinds::Kind;
 use crate::apiserver::server::Server;
 use crate::apiserver::status::Status;
@@ -148,12 +148,8 @@ fn object(address: IpAddr, owner: &Owner, now: &str) -> Value {
 /// The blocks out of which addresses can be given now: those of ServiceCIDRs that are ready and stay.
 pub(super) async fn blocks(server: &Server) -> Result<Vec<Block>, Status> {
     let kind = kind(server, "servicecidrs")?;
-    let keys = Keys { prefix: &kind.prefix, after: None };
-    let page = Page { keys, when: When::Latest, limit: 0, everything: true };
-    let listed = server.caches.list(&kind, page, |_| true).await?;
-    let ranges =
-        listed.objects.iter().filter_map(|object| serde_json::from_slice(&object.stored().json).ok());
-    Ok(ranges.filter(gives).flat_map(|range: Value| blocks_of(&range)).collect())
+    let ranges = server.caches.values(&kind, None, When::Latest).await?;
+    Ok(ranges.iter().filter(|range| gives(range)).flat_map(blocks_of).collect())
 }
 
 /// The blocks that a ServiceCIDR names.

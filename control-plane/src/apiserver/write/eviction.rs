@@ -15,7 +15,7 @@ use super::delete::{remove, writer};
 use super::deletion;
 use super::options::Options;
 use super::target::Write;
-use crate::apiserver::cache::{Keys, Page, When};
+use crate::apiserver::cache::When;
 use crate::apiserver::http::answer::Answer;
 use crate::apiserver::http::path::Target;
 use crate::apiserver::http::query::Query;
@@ -111,12 +111,9 @@ async fn spend(server: &Arc<Server>, context: &Context, pod: &Value, dry_run: bo
     let kinds = &server.kinds;
     let budgets = kinds.known(POLICY, "v1", "poddisruptionbudgets");
     let budgets = budgets.map_err(|error| Status::unexpected(error.to_string()))?;
-    let prefix = budgets.kind.key(Some(&context.target.namespace), None);
-    let keys = Keys { prefix: &prefix, after: None };
-    let page = Page { keys, when: When::Latest, limit: 0, everything: true };
-    let listed = server.caches.list(&budgets.kind, page, |_| true).await?;
-    let all = listed.objects.iter().map(|object| object.value());
-    let meant: Vec<Value> = all.filter(|budget| selects(budget, pod)).collect();
+    let namespace = context.target.namespace.as_str();
+    let mut meant = server.caches.values(&budgets.kind, Some(namespace), When::Latest).await?;
+    meant.retain(|budget| selects(budget, pod));
     let budget = match meant.as_slice() {
         [] => return Ok(()),
         [one] => one["metadata"]["name"].as_str().unwrap_or_default(),

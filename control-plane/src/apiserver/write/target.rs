@@ -15,7 +15,7 @@ use super::decode::Expected;
 use super::options::Options;
 use super::part::Part;
 use crate::apiserver::apply::{FieldSet, Kind, Versions};
-use crate::apiserver::cache::{Keys, Object, Page, When};
+use crate::apiserver::cache::{Object, When};
 use crate::apiserver::http::answer::{Answer, Body};
 use crate::apiserver::http::request::Context;
 use crate::apiserver::kinds::{Resource, Served};
@@ -121,12 +121,8 @@ impl<'a> Write<'a> {
         namespace: &str,
     ) -> Result<Vec<Value>, Status> {
         let kind = self.known(group, resource)?.kind;
-        let prefix = kind.key(Some(namespace).filter(|namespace| !namespace.is_empty()), None);
-        let keys = Keys { prefix: &prefix, after: None };
-        let page = Page { keys, when: self.when().await?, limit: 0, everything: true };
-        let listed = self.server.caches.list(&kind, page, |_| true).await?;
-        let objects = listed.objects.iter();
-        Ok(objects.map(|object| object.value()).collect())
+        let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
+        self.server.caches.values(&kind, namespace, self.when().await?).await
     }
 
     /// The namespace of the object, if there is one.

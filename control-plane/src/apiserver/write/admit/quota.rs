@@ -15,7 +15,7 @@ use super::super::part::Part;
 use super::super::target::Write;
 use crate::amounts::Amounts;
 use crate::apiserver::auth::User;
-use crate::apiserver::cache::{Keys, Page, When};
+use crate::apiserver::cache::When;
 use crate::apiserver::http::path::Target;
 use crate::apiserver::http::request::Context;
 use crate::apiserver::kinds::Resource;
@@ -129,11 +129,8 @@ async fn give_back(write: &Write<'_>, mut charge: Charge) {
 /// The quotas of the namespace as they are, in the order of their names.
 async fn quotas(write: &Write<'_>) -> Result<Vec<Value>, Status> {
     let kind = kind(write)?.kind;
-    let prefix = kind.key(Some(&write.context.target.namespace), None);
-    let keys = Keys { prefix: &prefix, after: None };
-    let page = Page { keys, when: When::Latest, limit: 0, everything: true };
-    let listed = write.server.caches.list(&kind, page, |_| true).await?;
-    Ok(listed.objects.iter().map(|quota| quota.value()).collect())
+    let namespace = write.context.target.namespace.as_str();
+    write.server.caches.values(&kind, Some(namespace), When::Latest).await
 }
 
 fn kind(write: &Write<'_>) -> Result<Resource, Status> {
