@@ -9,7 +9,7 @@ use api_objects::time;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, REQUESTS, add, holds, is_issued, request, usages};
+use super::{ACCOUNT, REQUESTS, add, holds, is_issued, request, usages, wake_for};
 use crate::apiserver::auth::signer::Signer;
 use crate::client::{Gvr, Id};
 use crate::controllers::Controller;
@@ -37,8 +37,7 @@ impl Controller for Approver {
     }
 
     fn wake(&self, _index: &Index, change: &Change, wake: &mut dyn FnMut(Id)) {
-        let Some(item) = change.new.as_ref().filter(|item| item.id.kind == REQUESTS) else { return };
-        wake(item.id.clone());
+        wake_for(change, wake);
     }
 
     fn reconcile(&self, index: &Index, key: &Id, now: Timestamp) -> Plan {

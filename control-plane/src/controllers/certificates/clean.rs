@@ -6,7 +6,7 @@ use api_objects::time;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{ACCOUNT, REQUESTS, is_issued};
+use super::{ACCOUNT, REQUESTS, is_issued, wake_for};
 use crate::client::{Gvr, Id};
 use crate::controllers::Controller;
 use crate::controllers::index::{Change, Index};
@@ -34,8 +34,7 @@ impl Controller for Cleaner {
     }
 
     fn wake(&self, _index: &Index, change: &Change, wake: &mut dyn FnMut(Id)) {
-        let Some(item) = change.new.as_ref().filter(|item| item.id.kind == REQUESTS) else { return };
-        wake(item.id.clone());
+        wake_for(change, wake);
     }
 
     fn reconcile(&self, index: &Index, key: &Id, now: Timestamp) -> Plan {

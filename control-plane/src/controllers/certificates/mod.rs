@@ -15,11 +15,19 @@ mod tests;
 use serde_json::{Value, json};
 
 use crate::apiserver::auth::signer::Request;
-use crate::client::Gvr;
+use crate::client::{Gvr, Id};
+use crate::controllers::index::Change;
 
 /// Requests.
 static REQUESTS: Gvr = Gvr::of("certificates.k8s.io", "v1", "certificatesigningrequests");
 const ACCOUNT: &str = "certificate-controller";
+
+/// Each of them looks at a request whenever it is written.
+fn wake_for(change: &Change, wake: &mut dyn FnMut(Id)) {
+    if let Some(item) = change.new.as_ref().filter(|item| item.id.kind == REQUESTS) {
+        wake(item.id.clone());
+    }
+}
 
 /// The condition of a type, where it holds.
 fn holds<'v>(object: &'v Value, name: &str) -> Option<&'v Value> {

@@ -4,7 +4,7 @@ use api_objects::time;
 use base64::Engine as _;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{ACCOUNT, REQUESTS, add, holds, is_issued, request, usages};
+use super::{ACCOUNT, REQUESTS, add, holds, is_issued, request, usages, wake_for};
 use crate::apiserver::auth::ca::Pair;
 use crate::apiserver::auth::signer::{self, Signer};
 use crate::client::{Gvr, Id};
@@ -32,8 +32,7 @@ impl Controller for Signing {
     }
 
     fn wake(&self, _index: &Index, change: &Change, wake: &mut dyn FnMut(Id)) {
-        let Some(item) = change.new.as_ref().filter(|item| item.id.kind == REQUESTS) else { return };
-        wake(item.id.clone());
+        wake_for(change, wake);
     }
 
     fn reconcile(&self, index: &Index, key: &Id, now: Timestamp) -> Plan {
