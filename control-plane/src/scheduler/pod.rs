@@ -84,6 +84,7 @@ impl Pod {
         let scheduler = spec["schedulerName"].as_str().filter(|name| !name.is_empty()).unwrap_or(NAME);
         let conditions = list(&status["conditions"]);
         let placed = conditions.iter().find(|condition| condition["type"] == "PodScheduled");
+        let needed = requests(spec);
         Self {
             namespace: text(&metadata["namespace"]),
             name: text(&metadata["name"]),
@@ -95,8 +96,8 @@ impl Pod {
             deleting: !metadata["deletionTimestamp"].is_null(),
             ours: scheduler == NAME && list(&spec["schedulingGates"]).is_empty(),
             priority: spec["priority"].as_i64().unwrap_or(0),
-            weight: requests(spec).or_else(&UNSAID),
-            requests: requests(spec),
+            weight: needed.clone().or_else(&UNSAID),
+            requests: needed,
             ports: ports(spec),
             affinity: Affinity::of(spec),
             tolerations: Toleration::of(spec),
