@@ -4,6 +4,7 @@ mod acting;
 mod api;
 mod clients;
 mod cluster;
+mod rust_client;
 mod service;
 mod transcript;
 mod trouble;
@@ -43,6 +44,11 @@ static TESTS: &[Test] = &[
     Test {
         name: "the_python_client_and_its_informer_work",
         run: clients::the_python_client_and_its_informer_work,
+    },
+    Test { name: "the_rust_client_works", run: rust_client::the_rust_client_works },
+    Test {
+        name: "the_rust_watcher_survives_the_server",
+        run: rust_client::the_rust_watcher_survives_the_server,
     },
     Test { name: "every_kubectl_creates", run: transcript::creates },
     Test { name: "every_kubectl_applies", run: transcript::applies },
