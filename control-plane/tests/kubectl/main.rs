@@ -1,6 +1,5 @@
 //! The kubectls of this machine read from a server in this process, over plain HTTP on loopback.
 
-mod expose;
 mod world;
 
 use std::io::{BufRead as _, BufReader};
@@ -63,7 +62,6 @@ fn reads(path: &Path) -> Result {
     waits(&kubectl)?;
     refuses(&kubectl)?;
     writes_a_little(&kubectl)?;
-    expose::exposes(&kubectl)?;
     watches(&world, &kubectl)
 }
 
