@@ -1,6 +1,6 @@
 //! The rules of roles and their bindings. Whether their writer may give what they give is asked elsewhere.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::check::{invalid_names, label_selector, list, text};
 use crate::{FieldError, Path, fill, names};
@@ -96,8 +96,10 @@ pub(crate) fn update_cluster_binding(binding: &Value, old: &Value) -> Vec<FieldE
 
 fn with_same_role(mut errors: Vec<FieldError>, binding: &Value, old: &Value) -> Vec<FieldError> {
     if binding["roleRef"] != old["roleRef"] {
-        let path = Path::ROOT.field("roleRef");
-        errors.push(FieldError::invalid(&path, binding["roleRef"].clone(), "cannot change roleRef"));
+        let (path, role) = (Path::ROOT.field("roleRef"), &binding["roleRef"]);
+        // Upstream shows it by the names that it has within.
+        let shown = json!({ "APIGroup": role["apiGroup"], "Kind": role["kind"], "Name": role["name"] });
+        errors.push(FieldError::invalid(&path, shown, "cannot change roleRef"));
     }
     errors
 }

@@ -75,7 +75,9 @@ fn bindings() {
             ("/subjects/1/name", json!("A"), &["subjects[1].name: Invalid value: \"A\""]),
             ("/subjects/1/apiGroup", json!("x"), &["subjects[1].apiGroup: Unsupported value: \"x\""]),
         ]);
-        table.update(&[("/roleRef/name", json!("edit"), &["roleRef: Invalid value: {"])]);
+        let shown = "roleRef: Invalid value: {\"APIGroup\":\"rbac.authorization.k8s.io\",\"Kind\":\"ClusterRole\",\
+            \"Name\":\"edit\"}: cannot change";
+        table.update(&[("/roleRef/name", json!("edit"), &[shown])]);
     }
     Table::of(GROUP, "ClusterRoleBinding", good).create(&[
         ("/roleRef/kind", json!("Role"), &["roleRef.kind: Unsupported value: \"Role\""]),
