@@ -9,7 +9,7 @@ use api_objects::Quantity;
 use serde_json::{Map, Value};
 
 pub(crate) use pod::is_of_pods;
-pub use pod::{Of, Sum, of_pod};
+pub use pod::{Of, Sum, asks_as_a_whole, of_pod, of_pod_with};
 
 /// How much of each resource. What is not named is not asked for, which is not the same as nothing of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,6 +65,13 @@ impl Amounts {
         for (name, amount) in &other.0 {
             let own = self.0.entry(name.clone()).or_insert(*amount);
             *own = (*own).max(*amount);
+        }
+    }
+
+    /// With these amounts of what is not named.
+    pub fn fill(&mut self, unsaid: &Self) {
+        for (name, amount) in &unsaid.0 {
+            self.0.entry(name.clone()).or_insert(*amount);
         }
     }
 

@@ -25,12 +25,18 @@ pub struct Sum {
 /// What a pod asks for from its begin to its end: init containers run one after the other, before the containers and
 /// beside the sidecars that came before them.
 pub fn of_pod(pod: &Value, of: Of, sum: Sum) -> Amounts {
+    of_pod_with(pod, of, sum, &Amounts::default())
+}
+
+/// The same, where every container asks for these amounts of what it does not name.
+pub fn of_pod_with(pod: &Value, of: Of, sum: Sum, unsaid: &Amounts) -> Amounts {
     let spec = &pod["spec"];
     let list = |field: &str| spec[field].as_array().into_iter().flatten();
     let (mut sidecars, mut most) = (Amounts::default(), Amounts::default());
     for container in list("initContainers") {
         let stays = container["restartPolicy"] == "Always";
-        let own = if stays && sum.status { now(pod, container, of) } else { told(container, of) };
+        let mut own = if stays && sum.status { now(pod, container, of) } else { told(container, of) };
+        own.fill(unsaid);
         let mut needed = sidecars.clone();
         needed.add(&own);
         if stays {
@@ -40,7 +46,9 @@ pub fn of_pod(pod: &Value, of: Of, sum: Sum) -> Amounts {
     }
     let mut total = sidecars;
     for container in list("containers") {
-        total.add(&if sum.status { now(pod, container, of) } else { told(container, of) });
+        let mut own = if sum.status { now(pod, container, of) } else { told(container, of) };
+        own.fill(unsaid);
+        total.add(&own);
     }
     total.raise(&most);
     // What the pod asks for as a whole stands for what its containers do.
@@ -54,6 +62,11 @@ pub fn of_pod(pod: &Value, of: Of, sum: Sum) -> Amounts {
         total.add(&overhead);
     }
     total
+}
+
+/// Whether a pod asks for something as a whole, whatever its containers ask for.
+pub fn asks_as_a_whole(pod: &Value) -> bool {
+    told(&pod["spec"], Of::Requests).iter().any(|(name, _)| is_of_pods(name))
 }
 
 /// Whether a pod can ask for it as a whole.
@@ -116,6 +129,20 @@ mod tests {
         assert_eq!(of_pod(&pod, Of::Limits, sum).get("memory"), None);
         pod["spec"]["resources"] = json!({"requests": {"cpu": "3"}});
         assert_eq!(cpu(&pod, Of::Requests, sum), "3010m");
+    }
+
+    #[test]
+    fn what_a_container_does_not_name_is_taken_for_granted_and_nothing_is_not() {
+        let unsaid = Amounts::of(&json!({"cpu": "100m", "memory": "1Mi"}));
+        let silent = json!({"name": "d"});
+        let mut pod = json!({"spec": {"containers": [container("1"), container("0"), silent],
+            "initContainers": [silent]}});
+        let filled = |pod: &Value| of_pod_with(pod, Of::Requests, Sum::default(), &unsaid).to_string();
+        assert_eq!(filled(&pod), "cpu=1100m,memory=3Mi");
+        assert!(!asks_as_a_whole(&pod));
+        pod["spec"]["resources"] = json!({"requests": {"memory": "8Mi"}});
+        assert_eq!(filled(&pod), "cpu=1100m,memory=8Mi");
+        assert!(asks_as_a_whole(&pod));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::affinity::Labels;
-use super::pod::{Pod, UNSAID};
-use super::resources::Resources;
+use super::pod::Pod;
+use super::resources::{COMPARED, Resources};
 use super::taints::{Taint, tolerates};
 
 /// What a node says of itself.
@@ -120,7 +120,7 @@ impl Node {
             let left = all - self.weight.get(name) - pod.weight.get(name);
             if all <= 0 || left <= 0 { 0 } else { left * 100 / all }
         };
-        UNSAID.iter().map(|(name, _)| share(name)).sum::<i64>() / 2
+        COMPARED.iter().map(|name| share(name)).sum::<i64>() / 2
     }
 
     /// How many pods of the same controller are there.

@@ -11,9 +11,6 @@ use super::taints::Toleration;
 /// The scheduler that pods have that name none.
 pub const NAME: &str = "default-scheduler";
 
-/// What a pod is taken to need of cpu and memory that says nothing, so that pods that say nothing are spread too.
-pub(super) const UNSAID: [(&str, i64); 2] = [("cpu", 100), ("memory", 200 << 20)];
-
 /// A port on the node that a pod takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostPort {
@@ -84,7 +81,7 @@ impl Pod {
         let scheduler = spec["schedulerName"].as_str().filter(|name| !name.is_empty()).unwrap_or(NAME);
         let conditions = list(&status["conditions"]);
         let placed = conditions.iter().find(|condition| condition["type"] == "PodScheduled");
-        let needed = requests(spec);
+        let (requests, weight) = requests(pod);
         Self {
             namespace: text(&metadata["namespace"]),
             name: text(&metadata["name"]),
@@ -96,8 +93,8 @@ impl Pod {
             deleting: !metadata["deletionTimestamp"].is_null(),
             ours: scheduler == NAME && list(&spec["schedulingGates"]).is_empty(),
             priority: spec["priority"].as_i64().unwrap_or(0),
-            weight: needed.clone().or_else(&UNSAID),
-            requests: needed,
+            requests,
+            weight,
             ports: ports(spec),
             affinity: Affinity::of(spec),
             tolerations: Toleration::of(spec),
