@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use api_objects::time;
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ use crate::apiserver::auth::rbac::{self, reconcile};
 use crate::apiserver::server::Server;
 use crate::apiserver::services::{default_range, repair};
 use crate::client::{Client, Gvr, Id, Refused};
+use crate::controllers::flow::{self, ensure};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// What the node and the cluster cannot do without goes before everything of users, whose priorities end at 10⁹.
@@ -60,14 +61,19 @@ pub async fn prepare(server: &Arc<Server>) -> Result<(), BootstrapError> {
         json!({ "metadata": { "name": name }, "value": value, "description": description })
     });
     try_join_all(priorities.iter().map(|object| create(client, &PRIORITY_CLASS, object))).await?;
+    try_join(rules(client), flows(&Client::master(server.clone(), flow::PRODUCER))).await?;
+    Ok(())
+}
+
+/// The standard roles and bindings.
+async fn rules(client: &Client) -> Result<(), BootstrapError> {
     let mut found = HashMap::new();
     for kind in
         [rbac::Kind::ClusterRole, rbac::Kind::ClusterRoleBinding, rbac::Kind::Role, rbac::Kind::RoleBinding]
     {
         let kind = resource(kind);
-        let list = client.list(&kind, "", "").await.map_err(|why| failed(kind.path("", ""), why))?;
-        for object in list["items"].as_array().into_iter().flatten() {
-            found.insert(id(&kind, object), object.clone());
+        for object in all(client, &kind).await? {
+            found.insert(id(&kind, &object), object);
         }
     }
     let steps = reconcile::plan(|kind, namespace, name| {
@@ -75,6 +81,37 @@ pub async fn prepare(server: &Arc<Server>) -> Result<(), BootstrapError> {
     });
     try_join_all(steps.into_iter().map(|step| take(client, step))).await?;
     Ok(())
+}
+
+/// The standard priority levels and flow schemas.
+async fn flows(client: &Client) -> Result<(), BootstrapError> {
+    let (levels, schemas) = try_join(all(client, &flow::LEVELS), all(client, &flow::SCHEMAS)).await?;
+    for steps in ensure::together(&ensure::plan(&levels, &schemas)) {
+        try_join_all(steps.iter().map(|step| keep(client, step))).await?;
+    }
+    Ok(())
+}
+
+async fn keep(client: &Client, step: &ensure::Step) -> Result<(), BootstrapError> {
+    let (id, done) = match step {
+        ensure::Step::Create(kind, object) => return create(client, kind, object).await,
+        ensure::Step::Update(id, object) => (id, client.replace(id, "", object).await),
+        ensure::Step::Delete { id, uid, revision } => {
+            let options = json!({ "preconditions": { "uid": uid, "resourceVersion": revision.to_string() } });
+            (id, client.delete(id, &options).await)
+        }
+    };
+    match done {
+        // Somebody was faster. It is looked at again as long as controllers run.
+        Err(why) if why.is_conflict() || why.is_not_found() => Ok(()),
+        done => done.map(drop).map_err(|why| failed(id.path(), why)),
+    }
+}
+
+/// The objects of a kind.
+async fn all(client: &Client, kind: &Gvr) -> Result<Vec<Value>, BootstrapError> {
+    let mut list = client.list(kind, "", "").await.map_err(|why| failed(kind.path("", ""), why))?;
+    Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
 }
 
 /// Makes the ServiceCIDR that every cluster has, and says that it is ready.

@@ -15,6 +15,7 @@ pub mod deployment;
 pub mod disruption;
 pub mod events;
 mod feed;
+pub mod flow;
 pub mod garbage;
 pub mod index;
 pub mod item;
@@ -69,6 +70,11 @@ pub trait Controller: Send + Sync + 'static {
     /// Who it is, where that is not its service account.
     fn identity(&self) -> Option<Identity> {
         None
+    }
+
+    /// Who owns the fields that it writes, where an effect does not say so itself.
+    fn agent(&self) -> &'static str {
+        AGENT
     }
 
     /// The kinds that it looks at; none says all but Events.
@@ -139,6 +145,8 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
         Arc::new(tokens::Cleaner),
         Arc::new(addresses::ServiceRanges),
         Arc::new(addresses::AddressRepair),
+        Arc::new(flow::Standards),
+        Arc::new(flow::Dangling),
     ];
     if let Some(certificates) = &settings.root_ca {
         controllers.push(Arc::new(accounts::RootCa(certificates.clone())));
@@ -172,8 +180,8 @@ pub(crate) async fn work(
     let kinds = kinds.map(|kinds| kinds.concat());
     let client = Client::new(server.clone(), "system:kube-controller-manager", &[], AGENT);
     let own = |controller: &dyn Controller| match controller.identity() {
-        Some(who) => Client::new(server.clone(), &who.name, &[who.group], AGENT),
-        None => Client::service_account(server.clone(), controller.account(), AGENT),
+        Some(who) => Client::new(server.clone(), &who.name, &[who.group], controller.agent()),
+        None => Client::service_account(server.clone(), controller.account(), controller.agent()),
     };
     let parts = Parts::new(client, controllers, own);
     if let Some(name) = measured {

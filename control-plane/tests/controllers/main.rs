@@ -3,6 +3,7 @@
 mod admission;
 mod budgets;
 mod cleaning;
+mod flow;
 mod keeping;
 mod kubectl;
 mod leading;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         trial("claim_in_use_is_kept", keeping::claims),
         trial("pod_that_never_had_a_node_is_gone", keeping::unscheduled),
         trial("roles_of_people_gather_rules", roles::aggregated),
+        trial("flow_schemas_say_whether_their_level_is_there", flow::levels_are_looked_for),
         trial("of_several_exactly_one_acts", leading::exactly_one_acts),
         trial("unschedulable_pod_is_told_why", scheduling::told_why),
         trial("nodes_write_about_themselves", admission::nodes_write_about_themselves),

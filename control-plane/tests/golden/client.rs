@@ -10,27 +10,25 @@ use control_plane::apiserver::auth::{Authenticator, User, files};
 use control_plane::apiserver::http::serve;
 use control_plane::apiserver::server::Server;
 use control_plane::bootstrap;
+use control_plane::controllers::{self, flow};
 use control_plane::storage::Embedded;
+use daemon::CancellationToken;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 /// The id of their certificate.
 const CREDENTIAL: &str = "X509SHA256=1745c76ab2c2e7bfdbb3b48f97872c79bc1f958567d72ce7de3771844eabf91f";
 
-/// A server above a store in memory.
+/// A server above a store in memory, with what a stock API server does by itself besides.
 pub(crate) struct World {
     pub server: Arc<Server>,
-    feed: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.feed.abort();
-    }
+    /// They end with it.
+    _tasks: JoinSet<()>,
 }
 
 /// Who the recording's requests came from.
@@ -68,13 +66,21 @@ impl World {
         let server = Server::secured(store, "127.0.0.1:6443".to_owned(), security()?);
         let server = server.map_err(|e| e.to_string())?;
         let following = server.clone().follow();
-        let feed = tokio::spawn(async move {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
             if let Err(error) = following.await {
                 eprintln!("the feed of the caches ended: {error}");
             }
         });
         bootstrap::prepare(&server).await.map_err(|e| e.to_string())?;
-        Ok(Self { server, feed })
+        let working =
+            controllers::run(server.clone(), vec![Arc::new(flow::Dangling)], CancellationToken::new());
+        tasks.spawn(async move {
+            if let Err(error) = working.await {
+                eprintln!("{error}");
+            }
+        });
+        Ok(Self { server, _tasks: tasks })
     }
 
     pub(crate) async fn connect(&self) -> Result<Client, String> {

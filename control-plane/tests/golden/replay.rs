@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -18,6 +19,11 @@ const AT_ONCE: usize = 16;
 /// Replayed before all others, since its lists are of all namespaces, and what other cases make would be among it.
 /// Its answers were recorded without `managedFields`.
 const FIRST: &str = "rbac/bootstrap";
+
+/// Who writes the status of FlowSchemas, a moment after they are written; the recording shows it as done.
+const CONSUMER: &str = "api-priority-and-fairness-config-consumer-v1";
+/// So long a moment may be.
+const WITHIN: Duration = Duration::from_secs(10);
 
 /// Stands for a body that the recording left out.
 const BIG: &str = "<a ConfigMap with one value of 1048576 x>";
@@ -85,7 +91,8 @@ async fn replay_case(
     let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
     client.create(&accounts, &json!({"metadata": {"name": "default"}})).await?;
     let steps = case["steps"].as_array().map_or(&[][..], Vec::as_slice);
-    let mut replayed = Replayed { namespace, unmanaged, token: String::new(), versions: HashMap::new() };
+    let mut replayed =
+        Replayed { world, namespace, unmanaged, token: String::new(), versions: HashMap::new() };
     let mut agree = 0;
     for (index, step) in steps.iter().enumerate() {
         let differences = replayed.step(&mut client, case, step).await?;
@@ -104,6 +111,7 @@ fn big() -> Value {
 }
 
 struct Replayed<'a> {
+    world: &'a World,
     namespace: &'a str,
     /// `managedFields` are not compared.
     unmanaged: bool,
@@ -139,8 +147,27 @@ impl Replayed<'_> {
             headers.push((name.as_str(), self.in_header(value.as_str().unwrap_or_default())));
         }
         let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        if text("method") == "GET" && step["answer"].to_string().contains(CONSUMER) {
+            self.until_told(client, &path).await?;
+        }
         let answer = client.send(text("method"), &path, &headers, body).await?;
         Ok(self.judge(&path, step, &answer, mutated))
+    }
+
+    /// Waits until an object was written by who says what there is to say of it.
+    async fn until_told(&self, client: &mut Client, path: &str) -> Result<(), String> {
+        let caches = &self.world.server.caches;
+        let told = async {
+            loop {
+                let reached = caches.reached();
+                let answer = client.send("GET", path, &[], Bytes::new()).await?;
+                if String::from_utf8_lossy(&answer.body).contains(CONSUMER) {
+                    return Ok(());
+                }
+                caches.reach(reached + 1).await;
+            }
+        };
+        tokio::time::timeout(WITHIN, told).await.unwrap_or_else(|_| Err(format!("{path}: nobody told")))
     }
 
     /// A header's value names the recorded namespace by its own name: `g-` and ten digits.

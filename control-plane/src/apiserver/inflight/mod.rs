@@ -12,7 +12,7 @@
 //! 15 s, or where 300 requests of the user wait already, the answer is 429.
 //!
 //! This is a form of upstream's priority and fairness with fixed rules: FlowSchemas and
-//! PriorityLevelConfigurations are stored and not followed, all requests weigh the same, and seats are not lent. Users
+//! PriorityLevelConfigurations are there and have no say, all requests weigh the same, and seats are not lent. Users
 //! are told apart exactly, where upstream has them share queues by chance.
 
 mod pool;
