@@ -14,8 +14,8 @@ use super::item::{Item, PODS};
 use super::plan::{Effect, Guard, Plan};
 use crate::client::{Gvr, Id};
 
-static CLAIMS: Gvr = Gvr::of("", "v1", "persistentvolumeclaims");
-static VOLUMES: Gvr = Gvr::of("", "v1", "persistentvolumes");
+pub(super) static CLAIMS: Gvr = Gvr::of("", "v1", "persistentvolumeclaims");
+pub(super) static VOLUMES: Gvr = Gvr::of("", "v1", "persistentvolumes");
 const CLAIM_FINALIZER: &str = "kubernetes.io/pvc-protection";
 const VOLUME_FINALIZER: &str = "kubernetes.io/pv-protection";
 
@@ -109,11 +109,11 @@ impl Controller for Volumes {
 }
 
 /// Whether there is something to be done: it is there and not protected, or going and protected.
-fn wants(item: &Item, finalizer: &str) -> bool {
+pub(super) fn wants(item: &Item, finalizer: &str) -> bool {
     item.deleting == item.has_finalizer(finalizer)
 }
 
-fn protect(item: &Item, finalizer: &str) -> Effect {
+pub(super) fn protect(item: &Item, finalizer: &str) -> Effect {
     let mut object = item.value();
     match object["metadata"]["finalizers"].as_array_mut() {
         Some(finalizers) => finalizers.push(finalizer.into()),
@@ -122,7 +122,7 @@ fn protect(item: &Item, finalizer: &str) -> Effect {
     Effect::Replace { id: item.id.clone(), subresource: "", object }
 }
 
-fn release(item: &Item, finalizer: &str) -> Effect {
+pub(super) fn release(item: &Item, finalizer: &str) -> Effect {
     let mut object = item.value();
     if let Some(finalizers) = object["metadata"]["finalizers"].as_array_mut() {
         finalizers.retain(|other| other != finalizer);

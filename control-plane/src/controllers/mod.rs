@@ -10,6 +10,8 @@ pub mod addresses;
 pub(crate) mod afar;
 pub mod certificates;
 pub mod claims;
+pub mod classes;
+pub mod cluster_info;
 pub mod conditions;
 pub mod deployment;
 pub mod disruption;
@@ -139,10 +141,12 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
         Arc::new(disruption::stale::Stale),
         Arc::new(claims::Claims),
         Arc::new(claims::Volumes),
+        Arc::new(classes::AttributesClasses),
         Arc::new(podgc::Pods::default()),
         Arc::new(certificates::approve::Approver),
         Arc::new(certificates::clean::Cleaner),
         Arc::new(tokens::Cleaner),
+        Arc::new(cluster_info::Signer),
         Arc::new(addresses::ServiceRanges),
         Arc::new(addresses::AddressRepair),
         Arc::new(flow::Standards),

@@ -89,6 +89,8 @@ pub enum Guard {
     Absent(Id),
     /// No pod that has its node uses this claim.
     Unclaimed(Id),
+    /// No object of this kind, which is that of claims or of volumes, names this VolumeAttributesClass.
+    Unnamed(Id, Gvr),
     /// One of these SubjectAccessReviews is answered with yes.
     Allowed(Vec<Value>),
     /// There is nothing of a kind in a namespace.

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 
 use super::Controller;
 use super::claims;
+use super::classes;
 use super::events::Teller;
 use super::feed;
 use super::index::Index;
@@ -365,6 +366,11 @@ async fn holds(client: &Client, guard: &Guard) -> Result<bool, Refused> {
             let pods = client.list(&PODS, &id.namespace, "").await?;
             let mut pods = pods["items"].as_array().into_iter().flatten();
             Ok(!pods.any(|pod| claims::uses(pod, &id.name)))
+        }
+        Guard::Unnamed(class, kind) => {
+            let all = client.list(kind, "", "").await?;
+            let mut all = all["items"].as_array().into_iter().flatten();
+            Ok(!all.any(|object| classes::uses(object, &class.name)))
         }
         Guard::Alive(id, uid) | Guard::Gone(id, uid) => {
             let found = found(client, id).await?;

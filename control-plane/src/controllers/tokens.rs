@@ -12,10 +12,10 @@ use super::index::{Change, Index};
 use super::plan::{Effect, Plan};
 use crate::client::{Gvr, Id};
 
-static SECRETS: Gvr = Gvr::of("", "v1", "secrets");
-const NAMESPACE: &str = "kube-system";
-const TYPE: &str = "bootstrap.kubernetes.io/token";
-const PREFIX: &str = "bootstrap-token-";
+pub(super) static SECRETS: Gvr = Gvr::of("", "v1", "secrets");
+pub(super) const NAMESPACE: &str = "kube-system";
+pub(super) const TYPE: &str = "bootstrap.kubernetes.io/token";
+pub(super) const PREFIX: &str = "bootstrap-token-";
 
 /// Deletes them.
 pub struct Cleaner;
@@ -35,7 +35,7 @@ impl Controller for Cleaner {
 
     fn wake(&self, _index: &Index, change: &Change, wake: &mut dyn FnMut(Id)) {
         let Some(item) = change.new.as_ref().filter(|item| item.id.kind == SECRETS) else { return };
-        if item.id.namespace == NAMESPACE && item.id.name.starts_with(PREFIX) {
+        if is_one(&item.id) {
             wake(item.id.clone());
         }
     }
@@ -56,8 +56,13 @@ impl Controller for Cleaner {
     }
 }
 
+/// Whether a Secret is called as those of tokens are.
+pub(super) fn is_one(id: &Id) -> bool {
+    id.kind == SECRETS && id.namespace == NAMESPACE && id.name.starts_with(PREFIX)
+}
+
 /// When a token's time is over; none where it is no token or lives for ever. A time that cannot be read is over.
-fn expiry(secret: &Value) -> Option<Timestamp> {
+pub(super) fn expiry(secret: &Value) -> Option<Timestamp> {
     let text = secret["data"]["expiration"].as_str().filter(|_| secret["type"] == TYPE)?;
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
     let text = String::from_utf8(bytes).unwrap_or_default();

@@ -39,6 +39,30 @@ pub(crate) async fn claims() {
     world.end().await;
 }
 
+pub(crate) async fn classes() {
+    let world = World::start(0).await;
+    let classes = Gvr::of("storage.k8s.io", "v1", "volumeattributesclasses");
+    let id = |name: &str| Id::new(&classes, "", name);
+    let class =
+        |name: &str| json!({"metadata": {"name": name}, "driverName": "d.example", "parameters": {"a": "b"}});
+    for name in ["used", "other"] {
+        let made = world.client.create(&classes, "", &class(name)).await.unwrap();
+        assert_eq!(made["metadata"]["finalizers"], json!(["kubernetes.io/vac-protection"]));
+    }
+    let claim = json!({"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"],
+        "volumeAttributesClassName": "used", "resources": {"requests": {"storage": "1Gi"}}}});
+    world.create(&CLAIMS, &claim).await;
+    for name in ["used", "other"] {
+        world.client.delete(&id(name), &json!({})).await.unwrap();
+    }
+    let gone = async |name: &str| world.client.get(&id(name)).await.is_err_and(|why| why.is_not_found());
+    world.until("the other one is gone", async || gone("other").await).await;
+    assert!(!gone("used").await, "it is in use");
+    world.delete(&CLAIMS, "c", "Background").await.unwrap();
+    world.until("it goes with the claim", async || gone("used").await).await;
+    world.end().await;
+}
+
 pub(crate) async fn unscheduled() {
     let world = World::start(0).await;
     let pod = json!({"metadata": {"name": "p", "finalizers": ["test.example/hold"]},

@@ -4,6 +4,7 @@ mod admission;
 mod budgets;
 mod cleaning;
 mod flow;
+mod joining;
 mod keeping;
 mod kubectl;
 mod leading;
@@ -37,6 +38,8 @@ fn main() -> ExitCode {
         trial("node_falls_silent_loses_its_pods_and_returns", nodes::falls_silent),
         trial("evictions_keep_to_budgets", budgets::keeps_to_budgets),
         trial("claim_in_use_is_kept", keeping::claims),
+        trial("attributes_class_in_use_is_kept", keeping::classes),
+        trial("cluster_info_is_signed_by_tokens", joining::cluster_info),
         trial("pod_that_never_had_a_node_is_gone", keeping::unscheduled),
         trial("roles_of_people_gather_rules", roles::aggregated),
         trial("flow_schemas_say_whether_their_level_is_there", flow::levels_are_looked_for),
