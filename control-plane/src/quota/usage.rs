@@ -46,6 +46,8 @@ const UNCOUNTED: [&str; 9] = [
     "selfsubjectaccessreviews.authorization.k8s.io",
 ];
 const OF_CLASS: &str = ".storageclass.storage.k8s.io/";
+/// Before the name of a class of devices, where pods ask for one as for any other resource.
+const IMPLICIT: &str = "deviceclass.resource.kubernetes.io/";
 const DEVICES: &str = ".deviceclass.resource.k8s.io/devices";
 /// All devices that there are count as so many: no claim can have more.
 const ALL_DEVICES: i64 = 32;
@@ -65,7 +67,7 @@ pub fn counts(resource: &str, name: &str) -> bool {
             COMPUTE.contains(&name)
                 || name.starts_with("hugepages-")
                 || name.starts_with("requests.hugepages-")
-                || (name.starts_with("requests.") && is_foreign(name))
+                || name.strip_prefix("requests.").is_some_and(is_foreign)
         }
         "services" => matches!(name, "services.nodeports" | "services.loadbalancers"),
         "persistentvolumeclaims" => {
@@ -80,7 +82,7 @@ pub fn counts(resource: &str, name: &str) -> bool {
 
 /// Whether somebody else than Kubernetes offers what is named so.
 fn is_foreign(name: &str) -> bool {
-    name.contains('/') && !name.contains("kubernetes.io/")
+    name.contains('/') && (!name.contains("kubernetes.io/") || name.starts_with(IMPLICIT))
 }
 
 /// What an object of a kind uses.
@@ -249,6 +251,8 @@ mod tests {
             ("pods", "count/pods", true),
             ("pods", "requests.example.com/gpu", true),
             ("pods", "example.com/gpu", false),
+            ("pods", "requests.deviceclass.resource.kubernetes.io/gpu", true),
+            ("pods", "requests.other.kubernetes.io/gpu", false),
             ("pods", "requests.hugepages-2Mi", true),
             ("pods", "requests.storage", false),
             ("services", "services.nodeports", true),
@@ -275,6 +279,10 @@ mod tests {
         );
         pod["status"] = json!({"phase": "Failed"});
         assert_eq!(used("pods", pod.clone()), "count/pods=1");
+        let class = "deviceclass.resource.kubernetes.io/gpu";
+        let of_class =
+            json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {class: "2"}}}]}});
+        assert_eq!(used("pods", of_class), format!("count/pods=1,pods=1,requests.{class}=2"));
         pod["status"] = json!({"phase": "Running"});
         pod["metadata"] =
             json!({"deletionTimestamp": "1969-12-31T23:59:00Z", "deletionGracePeriodSeconds": 30});
