@@ -5,6 +5,7 @@
 //! with little may also ask a server elsewhere ([`remote`]), as who it is known there, or as others where that one may
 //! act for them.
 
+mod fence;
 pub mod kubeconfig;
 pub mod remote;
 
@@ -19,6 +20,7 @@ use hyper::body::Incoming;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+pub use self::fence::Fence;
 use self::remote::Remote;
 use crate::apiserver::auth::User;
 use crate::apiserver::server::Server;
@@ -184,6 +186,12 @@ impl Refused {
         Self { code: 500, reason: "InternalError".to_owned(), message, causes: Vec::new() }
     }
 
+    /// Who asks may not write any more, and did not.
+    fn late() -> Self {
+        let message = "whoever leads now writes this".to_owned();
+        Self { code: 503, reason: "ServiceUnavailable".to_owned(), message, causes: Vec::new() }
+    }
+
     /// A `Status` that came as an object.
     pub(crate) fn of_status(status: &Value) -> Self {
         let code = status["code"].as_u64().and_then(|code| u16::try_from(code).ok());
@@ -207,6 +215,7 @@ impl Refused {
 pub struct Client {
     way: Way,
     agent: &'static str,
+    fence: Option<Fence>,
 }
 
 /// Where the server is, and as whom it is asked.
@@ -221,12 +230,12 @@ enum Way {
 impl Client {
     /// A user in groups. `agent` is who owns the fields that are written.
     pub fn new(server: Arc<Server>, name: &str, groups: &[&str], agent: &'static str) -> Self {
-        Self { way: Way::Here(server, user(name, groups)), agent }
+        Self { way: Way::Here(server, user(name, groups)), agent, fence: None }
     }
 
     /// Who asks a server elsewhere, as who is known there.
     pub fn remote(remote: Arc<Remote>, agent: &'static str) -> Self {
-        Self { way: Way::There(remote, None), agent }
+        Self { way: Way::There(remote, None), agent, fence: None }
     }
 
     /// Another user of the same server.
@@ -236,18 +245,23 @@ impl Client {
             // Whoever authenticates is in the group of those who did: that is added there.
             Way::There(remote, _) => Way::There(remote.clone(), Some(User::new(name, groups))),
         };
-        Self { way, agent: self.agent }
+        Self { way, agent: self.agent, fence: self.fence.clone() }
     }
 
     /// What runs inside the server, which may do everything.
     pub fn master(server: Arc<Server>, agent: &'static str) -> Self {
-        Self { way: Way::Here(server, User::master()), agent }
+        Self { way: Way::Here(server, User::master()), agent, fence: None }
     }
 
     /// A service account of `kube-system`.
     pub fn service_account(server: Arc<Server>, name: &str, agent: &'static str) -> Self {
         let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
         Self::new(server, &format!("system:serviceaccount:kube-system:{name}"), &groups, agent)
+    }
+
+    /// The same, who writes no longer once the fence holds no longer.
+    pub fn fenced(self, fence: Option<Fence>) -> Self {
+        Self { fence, ..self }
     }
 
     /// The time by which what is written is stamped.
@@ -278,6 +292,10 @@ impl Client {
         content_type: &str,
         body: Option<&Value>,
     ) -> Result<Value, Refused> {
+        let late = self.fence.as_ref().is_some_and(|fence| !fence.holds());
+        if late && method != Method::GET {
+            return Err(Refused::late());
+        }
         let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         let request = Request::builder()
             .method(method)

@@ -32,6 +32,7 @@ pub mod quota;
 pub mod replicaset;
 pub mod roles;
 mod shell;
+mod term;
 pub mod tokens;
 
 use std::sync::Arc;
@@ -48,6 +49,7 @@ use index::{Change, Index};
 use kinds::Kinds;
 use plan::{Identity, Plan};
 use shell::{Registered, Shell};
+pub use term::Term;
 
 /// Who owns the fields that controllers write.
 const AGENT: &str = "kube-controller-manager";
@@ -161,16 +163,16 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
     controllers
 }
 
-/// Runs controllers on a server whose caches are fed, until `closing`. What they measure is among the server's metrics.
+/// Runs controllers on a server whose caches are fed, for this term. What they measure is among the server's metrics.
 ///
 /// # Errors
 /// When one of their tasks ended before that.
 pub async fn run(
     server: Arc<Server>,
     controllers: Vec<Arc<dyn Controller>>,
-    closing: CancellationToken,
+    term: impl Into<Term>,
 ) -> Result<(), Ended> {
-    work(server, controllers, Some("controllers"), closing).await
+    work(server, controllers, Some("controllers"), term.into()).await
 }
 
 /// The same; what is measured is told under a name, if any.
@@ -178,14 +180,18 @@ pub(crate) async fn work(
     server: Arc<Server>,
     controllers: Vec<Arc<dyn Controller>>,
     measured: Option<&'static str>,
-    closing: CancellationToken,
+    Term { closing, fence }: Term,
 ) -> Result<(), Ended> {
     let kinds: Option<Vec<Vec<Gvr>>> = controllers.iter().map(|controller| controller.kinds()).collect();
     let kinds = kinds.map(|kinds| kinds.concat());
     let client = Client::new(server.clone(), "system:kube-controller-manager", &[], AGENT);
-    let own = |controller: &dyn Controller| match controller.identity() {
-        Some(who) => Client::new(server.clone(), &who.name, &[who.group], controller.agent()),
-        None => Client::service_account(server.clone(), controller.account(), controller.agent()),
+    let client = client.fenced(fence.clone());
+    let own = |controller: &dyn Controller| {
+        let own = match controller.identity() {
+            Some(who) => Client::new(server.clone(), &who.name, &[who.group], controller.agent()),
+            None => Client::service_account(server.clone(), controller.account(), controller.agent()),
+        };
+        own.fenced(fence.clone())
     };
     let parts = Parts::new(client, controllers, own);
     if let Some(name) = measured {

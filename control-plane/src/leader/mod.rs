@@ -8,7 +8,8 @@
 //!
 //! Who leads counts its 10 s from before it asked for the renewal, and others their 15 s from when they saw it, which is
 //! later: who cannot reach the store has stopped when another begins. Requests that were sent by then have 3 s to end
-//! before they are dropped. One that did not run at all for a while notices as soon as it runs again.
+//! before they are dropped. One that did not run at all for a while, stopped by a signal perhaps, is refused every write
+//! when it runs again: those ask a [`Fence`] before, and not a timer that may come late.
 
 mod core;
 
@@ -25,8 +26,8 @@ use serde_json::{Value, json};
 use self::core::Election;
 pub use self::core::Times;
 use crate::apiserver::server::Server;
-use crate::client::{Client, Gvr, Id, Refused};
-use crate::controllers::Ended;
+use crate::client::{Client, Fence, Gvr, Id, Refused};
+use crate::controllers::{Ended, Term};
 
 static LEASES: Gvr = Gvr::of("coordination.k8s.io", "v1", "leases");
 const NAMESPACE: &str = "kube-system";
@@ -121,14 +122,17 @@ impl Candidate {
         }
     }
 
-    /// Returns once it is held no longer, or may not be.
-    async fn keep(&mut self, mut since: Instant) {
+    /// Returns once it is held no longer, or may not be. The fence holds for as long as it is.
+    async fn keep(&mut self, mut since: Instant, fence: &Fence) {
         loop {
             let until = since + self.times.deadline;
             tokio::time::sleep_until((Instant::now() + self.times.retry).min(until).into()).await;
             let began = Instant::now();
             match tokio::time::timeout_at(until.into(), self.try_hold()).await {
-                Ok(Ok(true)) => since = began,
+                Ok(Ok(true)) => {
+                    since = began;
+                    fence.set(since + self.times.deadline);
+                }
                 Ok(Ok(false)) => return tracing::error!(lease = self.lease.name, "another one leads"),
                 Ok(Err(error)) => tracing::warn!(%error, lease = self.lease.name, "renewing the lease"),
                 Err(_) => {
@@ -142,8 +146,8 @@ impl Candidate {
     }
 }
 
-/// Runs what `work` makes whenever this one leads, until `closing`. Each time it is made anew, and is to end soon after
-/// its token is cancelled.
+/// Runs what `work` makes whenever this one leads, until `closing`. Each time it is made anew, for a term of its own, and
+/// is to end soon after that is over.
 ///
 /// # Errors
 /// When the work ended before it was asked to.
@@ -151,7 +155,7 @@ pub async fn lead<F: Future<Output = Result<(), Ended>>>(
     server: Arc<Server>,
     office: Office,
     closing: CancellationToken,
-    work: impl Fn(CancellationToken) -> F,
+    work: impl Fn(Term) -> F,
 ) -> Result<(), Ended> {
     let leads = Arc::new(AtomicBool::new(false));
     let (told, name) = (leads.clone(), office.name);
@@ -171,16 +175,18 @@ pub async fn lead<F: Future<Output = Result<(), Ended>>>(
         let Some(since) = closing.run_until_cancelled(candidate.wait()).await else { return Ok(()) };
         tracing::info!(lease = office.name, identity = office.identity, "leads");
         leads.store(true, Ordering::Relaxed);
-        let token = closing.child_token();
-        let mut working = std::pin::pin!(work(token.clone()));
+        let (token, fence) = (closing.child_token(), Fence::until(since + office.times.deadline));
+        let term = Term { closing: token.clone(), fence: Some(fence.clone()) };
+        let mut working = std::pin::pin!(work(term));
         tokio::select! {
             ended = &mut working => {
                 let _ = candidate.give_back().await;
                 // It is asked to end with everything, or ended by itself.
                 return if closing.is_cancelled() { ended } else { ended.and(Err(Ended::early(office.name))) };
             }
-            () = candidate.keep(since) => {
+            () = candidate.keep(since, &fence) => {
                 token.cancel();
+                fence.set(Instant::now());
                 if tokio::time::timeout(END, working).await.is_err() {
                     tracing::warn!(lease = office.name, "work that did not end in time is dropped");
                 }

@@ -240,15 +240,15 @@ fn start_parts(
         let settings = controllers::Settings { root_ca, authority, ..controllers::Settings::default() };
         let (server, shutdown, shared) = (server.clone(), shutdown.clone(), config.parts.shared);
         let office = office("kube-controller-manager");
-        let work = move |server: &Arc<Server>, token| {
+        let work = move |server: &Arc<Server>, term: controllers::Term| {
             // What they remember holds for as long as they act.
             let standard = controllers::standard(server, &settings);
-            controllers::run(server.clone(), standard, token)
+            controllers::run(server.clone(), standard, term)
         };
         working.spawn(async move {
             let ended = match shared {
-                true => leader::lead(server.clone(), office, shutdown, |token| work(&server, token)).await,
-                false => work(&server, shutdown).await,
+                true => leader::lead(server.clone(), office, shutdown, |term| work(&server, term)).await,
+                false => work(&server, shutdown.into()).await,
             };
             ("the controllers", ended.map_err(|e| e.to_string()))
         });
@@ -259,7 +259,7 @@ fn start_parts(
         working.spawn(async move {
             let ended = match shared {
                 true => {
-                    let work = |token| scheduler::run(server.clone(), token);
+                    let work = |term| scheduler::run(server.clone(), term);
                     leader::lead(server.clone(), office, shutdown, work).await
                 }
                 false => scheduler::run(server, shutdown).await,

@@ -31,22 +31,23 @@ use self::pod::Pod;
 use crate::apiserver::cache;
 use crate::apiserver::server::Server;
 use crate::client::{Client, Id, PatchType};
-use crate::controllers::Ended;
 use crate::controllers::events::{Recorder, Teller};
 use crate::controllers::item::PODS;
 use crate::controllers::plan::Telling;
+use crate::controllers::{Ended, Term};
 
 /// Who owns the fields that it writes.
 const AGENT: &str = "kube-scheduler";
 /// So many requests run at the same time.
 const REQUESTS: usize = 64;
 
-/// Runs the scheduler on a server whose caches are fed, until `closing`.
+/// Runs the scheduler on a server whose caches are fed, for this term.
 ///
 /// # Errors
 /// When one of its tasks ended before that.
-pub async fn run(server: Arc<Server>, closing: CancellationToken) -> Result<(), Ended> {
-    let client = Client::new(server.clone(), "system:kube-scheduler", &[], AGENT);
+pub async fn run(server: Arc<Server>, term: impl Into<Term>) -> Result<(), Ended> {
+    let Term { closing, fence } = term.into();
+    let client = Client::new(server.clone(), "system:kube-scheduler", &[], AGENT).fenced(fence);
     let recorder = Recorder::default();
     let teller = recorder.teller(client.clone(), pod::NAME);
     let (to, from) = unbounded_channel();

@@ -61,7 +61,7 @@ impl Default for Settings {
 
 /// Runs nodes on a server whose caches are fed, until `closing`.
 pub async fn run(server: Arc<Server>, settings: Settings, closing: CancellationToken) -> Result<(), Ended> {
-    controllers::work(server, vec![Arc::new(Nodes::new(settings))], None, closing).await
+    controllers::work(server, vec![Arc::new(Nodes::new(settings))], None, closing.into()).await
 }
 
 /// What nodes see of a server elsewhere: themselves, their Leases, and pods that have a node.

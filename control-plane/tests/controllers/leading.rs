@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use control_plane::apiserver::server::Server;
 use control_plane::bootstrap;
-use control_plane::client::{Client, Gvr, Id, PatchType};
+use control_plane::client::{Client, Fence, Gvr, Id, PatchType};
+use control_plane::controllers::Term;
 use control_plane::leader::{Office, Times, lead};
 use control_plane::storage::Embedded;
 use control_plane::{controllers, simulate};
@@ -15,7 +16,7 @@ use daemon::CancellationToken;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::world::{DEPLOYMENTS, PODS, SERVICE_ACCOUNTS, deployment};
+use crate::world::{CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICE_ACCOUNTS, deployment};
 
 static LEASES: Gvr = Gvr::of("coordination.k8s.io", "v1", "leases");
 const NAME: &str = "kube-controller-manager";
@@ -49,12 +50,12 @@ impl One {
         let office = Office { name: NAME, identity: identity.to_owned(), times };
         let (server, token, acting) = (one.server.clone(), one.closing.clone(), acting.clone());
         one.leading.spawn(async move {
-            let work = |token: CancellationToken| {
+            let work = |term: Term| {
                 let (server, acting) = (server.clone(), acting.clone());
                 async move {
                     assert_eq!(acting.fetch_add(1, Ordering::SeqCst), 0, "two act at the same time");
                     let standard = controllers::standard(&server, &controllers::Settings::default());
-                    let ended = controllers::run(server, standard, token).await;
+                    let ended = controllers::run(server, standard, term).await;
                     acting.fetch_sub(1, Ordering::SeqCst);
                     ended
                 }
@@ -145,4 +146,27 @@ pub(crate) async fn exactly_one_acts() {
     nodes.cancel();
     run.await.unwrap().unwrap();
     third.end().await;
+}
+
+pub(crate) async fn late_writes_are_refused() {
+    let one = One::apart(&Arc::new(Embedded::in_memory().unwrap())).await;
+    let fence = Fence::until(Instant::now() + Duration::from_secs(600));
+    let leads = one.client.clone().fenced(Some(fence.clone()));
+    let map = |name: &str| json!({"metadata": {"name": name}});
+    leads.create(&CONFIG_MAPS, "default", &map("a")).await.unwrap();
+    // As after a stop that was longer than its term.
+    fence.set(Instant::now());
+    let (id, other) = (Id::new(&CONFIG_MAPS, "default", "a"), leads.acting_as("b", &["system:masters"]));
+    for late in [
+        leads.create(&CONFIG_MAPS, "default", &map("b")).await,
+        other.create(&CONFIG_MAPS, "default", &map("b")).await,
+        leads.patch(&id, "", PatchType::Merge, &json!({"data": {"k": "v"}})).await,
+        leads.delete(&id, &json!({})).await,
+    ] {
+        assert_eq!(late.unwrap_err().code, 503);
+    }
+    assert!(leads.get(&id).await.unwrap()["data"].is_null(), "it reads, and nothing was changed");
+    let maps = one.client.list(&CONFIG_MAPS, "default", "").await.unwrap();
+    assert_eq!(maps["items"].as_array().unwrap().len(), 1);
+    one.end().await;
 }

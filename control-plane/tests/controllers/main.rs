@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         trial("claim_in_use_is_kept", keeping::claims),
         trial("attributes_class_in_use_is_kept", keeping::classes),
         trial("cluster_info_is_signed_by_tokens", joining::cluster_info),
+        trial("who_leads_no_longer_writes_nothing", leading::late_writes_are_refused),
         trial("pod_that_never_had_a_node_is_gone", keeping::unscheduled),
         trial("roles_of_people_gather_rules", roles::aggregated),
         trial("flow_schemas_say_whether_their_level_is_there", flow::levels_are_looked_for),

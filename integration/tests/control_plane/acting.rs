@@ -16,7 +16,7 @@ use crate::{World, kubectl};
 /// So long something may take that takes milliseconds where nothing else runs.
 const WITHIN: Duration = Duration::from_secs(30);
 
-fn is_missing(program: &str, argument: &str) -> bool {
+pub(crate) fn is_missing(program: &str, argument: &str) -> bool {
     Command::new(program).arg(argument).output().is_err()
 }
 
@@ -181,8 +181,31 @@ pub(crate) fn nodes_are_simulated_from_elsewhere() -> TestResult {
     until(&world, "get pods -o jsonpath={.items[*].status.phase}", "Running")
 }
 
+/// An etcd for them.
+pub(crate) fn etcd(folder: &Path) -> Result<Daemon, TestError> {
+    const URL: &str = "http://127.0.0.1:12379";
+    let mut etcd = Command::new("etcd");
+    etcd.args(["--listen-client-urls", URL, "--advertise-client-urls", URL, "--data-dir", "etcd"]);
+    etcd.args(["--listen-peer-urls", "http://127.0.0.1:12380"]).current_dir(folder);
+    Ok(Daemon::spawn(etcd, &folder.join("etcd.log"))?)
+}
+
+/// Who leads the controllers; empty for nobody.
+pub(crate) fn holder(api: &Api) -> Result<String, TestError> {
+    let path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager";
+    let (_, lease) = api.get(path)?;
+    Ok(lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Whether one leads controllers and scheduler, as it says itself.
+pub(crate) fn leads(api: &Api) -> Result<[bool; 2], TestError> {
+    let (_, text) = api.text("/metrics")?;
+    Ok(["kube-controller-manager", "kube-scheduler"]
+        .map(|name| text.contains(&format!("leader_election_master_status{{name=\"{name}\"}} 1\n"))))
+}
+
 /// One of two control planes on one etcd.
-fn plane(folder: &Path, name: &str, port: &str) -> Result<(Daemon, Api), TestError> {
+pub(crate) fn plane(folder: &Path, name: &str, port: &str) -> Result<(Daemon, Api), TestError> {
     let mut command = Command::new(bin("orlop"));
     command.args(["--data-dir", name, "control-plane", "--etcd-servers", "http://127.0.0.1:12379"]);
     // They have to prove clients and tokens by the same keys.
@@ -201,29 +224,10 @@ pub(crate) fn of_two_on_one_etcd_one_acts() -> TestResult {
         return skip("no etcd on this machine");
     }
     let folder = TempDir::new()?;
-    let mut etcd = Command::new("etcd");
-    etcd.args([
-        "--listen-client-urls",
-        "http://127.0.0.1:12379",
-        "--advertise-client-urls",
-        "http://127.0.0.1:12379",
-    ]);
-    etcd.args(["--listen-peer-urls", "http://127.0.0.1:12380", "--data-dir", "etcd"])
-        .current_dir(folder.path());
-    let _etcd = Daemon::spawn(etcd, &folder.path().join("etcd.log"))?;
+    let _etcd = etcd(folder.path())?;
     let (mut first, _) = plane(folder.path(), "first", "16443")?;
-    let holder = |api: &Api| -> Result<String, TestError> {
-        let path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager";
-        let (_, lease) = api.get(path)?;
-        Ok(lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
-    };
     let (mut second, api) = plane(folder.path(), "second", "16444")?;
     let before = wait_for(WITHIN, "a leader", || Ok(Some(holder(&api)?).filter(|name| !name.is_empty())))?;
-    let leads = |api: &Api| -> Result<[bool; 2], TestError> {
-        let (_, text) = api.text("/metrics")?;
-        Ok(["kube-controller-manager", "kube-scheduler"]
-            .map(|name| text.contains(&format!("leader_election_master_status{{name=\"{name}\"}} 1\n"))))
-    };
     check(leads(&api)? == [false, false], || "the second one leads as well".to_owned())?;
 
     let sets = "/apis/apps/v1/namespaces/default/replicasets";

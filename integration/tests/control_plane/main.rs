@@ -6,6 +6,7 @@ mod clients;
 mod cluster;
 mod rust_client;
 mod service;
+mod stopped;
 mod transcript;
 mod trouble;
 
@@ -33,6 +34,7 @@ static TESTS: &[Test] = &[
     Test { name: "kubelets_get_certificates", run: acting::kubelets_get_certificates },
     Test { name: "nodes_are_simulated_from_elsewhere", run: acting::nodes_are_simulated_from_elsewhere },
     Test { name: "of_two_on_one_etcd_one_acts", run: acting::of_two_on_one_etcd_one_acts },
+    Test { name: "one_that_was_stopped_acts_no_longer", run: stopped::one_that_was_stopped_acts_no_longer },
     Test { name: "a_kill_loses_no_acknowledged_write", run: trouble::a_kill_loses_no_acknowledged_write },
     Test { name: "a_full_disk_stops_writes_only", run: trouble::a_full_disk_stops_writes_only },
     Test { name: "a_dead_etcd_is_waited_for_by_name", run: trouble::a_dead_etcd_is_waited_for_by_name },
