@@ -44,16 +44,16 @@ pub struct BootstrapError {
     why: Refused,
 }
 
-/// Writes what is missing.
+/// Writes what is missing, and says what is wrong with the ports of Services.
 ///
 /// # Errors
 /// When the store does not take it.
-pub async fn prepare(server: &Arc<Server>) -> Result<(), BootstrapError> {
+pub async fn prepare(server: &Arc<Server>) -> Result<Vec<repair::Fault>, BootstrapError> {
     let client = &Client::master(server.clone(), "kube-apiserver");
     let namespaces = NAMESPACES.map(|name| json!({ "metadata": { "name": name } }));
     try_join_all(namespaces.iter().map(|object| create(client, &NAMESPACE, object))).await?;
     keep_range(server, client).await?;
-    repair::pass(server, &mut repair::Leaks::new()).await.map_err(|status| BootstrapError {
+    let faults = repair::pass(server, &mut repair::Leaks::new()).await.map_err(|status| BootstrapError {
         path: "the ports of Services".to_owned(),
         why: Refused::of(status.code.as_u16(), &status.to_json()),
     })?;
@@ -62,7 +62,7 @@ pub async fn prepare(server: &Arc<Server>) -> Result<(), BootstrapError> {
     });
     try_join_all(priorities.iter().map(|object| create(client, &PRIORITY_CLASS, object))).await?;
     try_join(rules(client), flows(&Client::master(server.clone(), flow::PRODUCER))).await?;
-    Ok(())
+    Ok(faults)
 }
 
 /// The standard roles and bindings.

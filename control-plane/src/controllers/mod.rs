@@ -150,7 +150,6 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
         Arc::new(tokens::Cleaner),
         Arc::new(cluster_info::Signer),
         Arc::new(addresses::ServiceRanges),
-        Arc::new(addresses::AddressRepair),
         Arc::new(flow::Standards),
         Arc::new(flow::Dangling),
     ];
@@ -161,6 +160,11 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
         controllers.push(Arc::new(certificates::sign::Signing(authority.clone())));
     }
     controllers
+}
+
+/// What every API server does by itself, whether or not it runs the controllers of the cluster.
+pub fn own() -> Vec<Arc<dyn Controller>> {
+    vec![Arc::new(addresses::AddressRepair)]
 }
 
 /// Runs controllers on a server whose caches are fed, for this term. What they measure is among the server's metrics.

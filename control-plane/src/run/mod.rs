@@ -9,8 +9,10 @@
 
 mod config;
 mod listen;
+mod own;
 mod publish;
 pub mod snapshot;
+mod tracking;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,7 +31,8 @@ use crate::apiserver::auth::{Authenticator, ca, kubeconfig};
 pub use crate::apiserver::inflight::Limits;
 use crate::apiserver::kinds::RowError;
 use crate::apiserver::server::Server;
-use crate::apiserver::services::{self, Network};
+use crate::apiserver::services::Network;
+use crate::apiserver::services::repair::Fault;
 use crate::bootstrap::{self, BootstrapError};
 use crate::storage::{Embedded, Etcd, Store, StoreError, keep_compacted};
 use crate::{controllers, leader, scheduler, simulate};
@@ -171,9 +174,13 @@ async fn serve(
     let ended = loop {
         tokio::select! {
             () = shutdown.cancelled() => break Ok(()),
-            () = prepare.as_mut(), if !prepared => {
+            faults = prepare.as_mut(), if !prepared => {
                 prepared = true;
-                start_parts(config, server, shutdown, &mut background, &mut working);
+                let own = own::run(server.clone(), faults, shutdown.clone());
+                background.spawn(async move {
+                    ("looking at what Services have", own.await.map_err(|e| e.to_string()))
+                });
+                start_parts(config, server, shutdown, &mut working);
             }
             () = publishing.as_mut(), if prepared => {}
             Some(ended) = background.join_next() => if !shutdown.is_cancelled() {
@@ -222,16 +229,8 @@ fn start_parts(
     config: &Config,
     server: &Arc<Server>,
     shutdown: &CancellationToken,
-    background: &mut Background,
     working: &mut Background,
 ) {
-    let repair = services::repair::run(server.clone(), shutdown.clone());
-    background.spawn(async move {
-        ("looking at the ports of Services", {
-            repair.await;
-            Ok(())
-        })
-    });
     let office =
         |name| leader::Office { name, identity: leader::identity(), times: leader::Times::default() };
     if config.parts.controllers {
@@ -275,14 +274,14 @@ fn start_parts(
     }
 }
 
-/// Writes what every cluster has, again until it is there.
-async fn bootstrap(server: Arc<Server>, readiness: Readiness, shutdown: CancellationToken) {
+/// Writes what every cluster has, again until it is there; says what is wrong with it.
+async fn bootstrap(server: Arc<Server>, readiness: Readiness, shutdown: CancellationToken) -> Vec<Fault> {
     loop {
         match bootstrap::prepare(&server).await {
-            Ok(()) => {
+            Ok(faults) => {
                 server.set_prepared();
                 readiness.has("bootstrap");
-                return;
+                return faults;
             }
             Err(error @ BootstrapError { .. }) => {
                 tracing::warn!(%error, "writing what every cluster has; trying again");
@@ -291,7 +290,7 @@ async fn bootstrap(server: Arc<Server>, readiness: Readiness, shutdown: Cancella
         }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => return Vec::new(),
         }
     }
 }

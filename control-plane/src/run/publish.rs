@@ -1,5 +1,5 @@
-//! How the cluster finds its API: the Service `kubernetes` with the addresses of those who serve it, and by which
-//! certificates others know the API's clients.
+//! How the cluster finds its API: the Service `kubernetes` with the addresses of those who serve it, by which certificates
+//! others know the API's clients, and what else others read of it.
 //!
 //! ```text
 //!   ready ─▶ published ──again every 10 s; what was deleted or changed is put right──┐
@@ -18,6 +18,7 @@ use std::time::Duration;
 use api_objects::{Path, address};
 use serde_json::{Value, json};
 
+use super::tracking;
 use crate::apiserver::server::Server;
 use crate::bootstrap::{self, BootstrapError};
 use crate::client::{Client, Gvr, Id, Refused};
@@ -96,6 +97,11 @@ impl Publisher {
             if let Some(object) = trust(found.as_ref(), &security.authority.certificate) {
                 self.put(&id, found.is_some(), &object).await?;
             }
+        }
+        let id = Id::new(&CONFIG_MAPS, tracking::PLACE.0, tracking::PLACE.1);
+        let found = self.find(&id).await?;
+        if let Some(object) = tracking::since(found.as_ref(), self.client.now()) {
+            self.put(&id, found.is_some(), &object).await?;
         }
         if self.shared {
             self.renew().await?;

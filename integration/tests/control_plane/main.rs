@@ -4,6 +4,7 @@ mod acting;
 mod api;
 mod clients;
 mod cluster;
+mod own;
 mod rust_client;
 mod service;
 mod stopped;
@@ -35,6 +36,7 @@ static TESTS: &[Test] = &[
     Test { name: "nodes_are_simulated_from_elsewhere", run: acting::nodes_are_simulated_from_elsewhere },
     Test { name: "of_two_on_one_etcd_one_acts", run: acting::of_two_on_one_etcd_one_acts },
     Test { name: "one_that_was_stopped_acts_no_longer", run: stopped::one_that_was_stopped_acts_no_longer },
+    Test { name: "a_server_mends_what_services_have", run: own::a_server_mends_what_services_have },
     Test { name: "a_kill_loses_no_acknowledged_write", run: trouble::a_kill_loses_no_acknowledged_write },
     Test { name: "a_full_disk_stops_writes_only", run: trouble::a_full_disk_stops_writes_only },
     Test { name: "a_dead_etcd_is_waited_for_by_name", run: trouble::a_dead_etcd_is_waited_for_by_name },

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::CancellationToken;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ports::{PortFault, PortRange, Ports};
-use super::store::{self, Owner};
+use super::store;
 use super::wish;
 use crate::apiserver::cache::When;
 use crate::apiserver::server::Server;
@@ -23,28 +23,41 @@ const PATIENCE: u8 = 2;
 /// The ports that nobody seemed to have, and how much longer they are left alone.
 pub type Leaks = BTreeMap<i64, u8>;
 
-/// Looks now and then, until `closing`.
-pub async fn run(server: Arc<Server>, closing: CancellationToken) {
+/// Something is wrong with a port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The Service: an `ObjectReference`.
+    pub about: Value,
+    /// One word for programs.
+    pub reason: &'static str,
+    /// In words.
+    pub message: String,
+}
+
+/// Looks now and then, until `closing`, and tells what is wrong.
+pub async fn run(server: Arc<Server>, tell: impl Fn(Fault), closing: CancellationToken) {
     let mut leaks = Leaks::new();
     while closing.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
-        if let Err(error) = pass(&server, &mut leaks).await {
-            tracing::warn!(%error, "the ports of Services could not be looked at; this is tried again");
+        match pass(&server, &mut leaks).await {
+            Ok(faults) => faults.into_iter().for_each(&tell),
+            Err(error) => {
+                tracing::warn!(%error, "the ports of Services could not be looked at; this is tried again");
+            }
         }
     }
 }
 
-/// Looks once.
+/// Looks once, and says what is wrong.
 ///
 /// # Errors
 /// When what is stored cannot be read or written.
-pub async fn pass(server: &Arc<Server>, leaks: &mut Leaks) -> Result<(), Status> {
+pub async fn pass(server: &Arc<Server>, leaks: &mut Leaks) -> Result<Vec<Fault>, Status> {
     let kind = server.kinds.core("services").map_err(|error| Status::unexpected(error.to_string()))?.kind;
     loop {
         // The map first: a Service that is listed after it has taken its ports before it.
         let (stored, revision) = store::ports(server).await?.unzip();
         let read = server.caches.values(&kind, None, When::Latest).await?;
-        let services: Vec<(Owner, Vec<i64>)> =
-            read.iter().map(|service| (Owner::of(service), held(&service["spec"]))).collect();
+        let services: Vec<Vec<i64>> = read.iter().map(|service| held(&service["spec"])).collect();
         let range = server.network.node_ports;
         let rebuilt = rebuild(range, stored.as_ref(), &services, leaks);
         if stored.as_ref() != Some(&rebuilt.ports)
@@ -53,14 +66,23 @@ pub async fn pass(server: &Arc<Server>, leaks: &mut Leaks) -> Result<(), Status>
             continue;
         }
         *leaks = rebuilt.leaks;
-        for (Owner { namespace, name }, fault) in &rebuilt.faults {
-            tracing::warn!(namespace, name, "the node port of a Service {fault}");
-        }
         if !rebuilt.freed.is_empty() {
             tracing::warn!(ports = ?rebuilt.freed, "node ports that no Service has are given back");
         }
-        return Ok(());
+        let fault = |(index, reason, message): (usize, _, _)| {
+            let about = about(&read[index]);
+            tracing::warn!(namespace = %about["namespace"], service = %about["name"], "{message}");
+            Fault { about, reason, message }
+        };
+        return Ok(rebuilt.faults.into_iter().map(fault).collect());
     }
+}
+
+/// The reference to a Service.
+fn about(service: &Value) -> Value {
+    let of = |field: &str| service["metadata"][field].clone();
+    json!({"apiVersion": "v1", "kind": "Service", "namespace": of("namespace"), "name": of("name"),
+        "uid": of("uid"), "resourceVersion": of("resourceVersion")})
 }
 
 /// The ports that a Service has; one that it has in several protocols is there once.
@@ -85,35 +107,32 @@ fn held(spec: &Value) -> Vec<i64> {
 struct Rebuilt {
     ports: Ports,
     leaks: Leaks,
-    /// What is wrong with ports of Services, in words.
-    faults: Vec<(Owner, String)>,
+    /// What is wrong with ports of Services, by their place: in one word and in several.
+    faults: Vec<(usize, &'static str, String)>,
     freed: Vec<i64>,
 }
 
-fn rebuild(
-    range: PortRange,
-    stored: Option<&Ports>,
-    services: &[(Owner, Vec<i64>)],
-    leaks: &Leaks,
-) -> Rebuilt {
+fn rebuild(range: PortRange, stored: Option<&Ports>, services: &[Vec<i64>], leaks: &Leaks) -> Rebuilt {
     let mut left = stored.cloned().unwrap_or_else(|| Ports::new(range));
     let mut rebuilt =
         Rebuilt { ports: Ports::new(range), leaks: Leaks::new(), faults: Vec::new(), freed: Vec::new() };
-    for (owner, port) in
-        services.iter().flat_map(|(owner, ports)| ports.iter().map(move |port| (owner, *port)))
-    {
-        let fault = match rebuilt.ports.take(port) {
+    let ports = services.iter().enumerate();
+    for (index, port) in ports.flat_map(|(index, ports)| ports.iter().map(move |port| (index, *port))) {
+        let (reason, fault) = match rebuilt.ports.take(port) {
             Ok(()) if left.has(port) || stored.is_none() => {
                 left.free(port);
                 continue;
             }
-            Ok(()) => format!("{port} was not allocated; it is now"),
-            Err(PortFault::Taken) => {
-                format!("{port} was assigned to several Services; one of them is to be made anew")
+            Ok(()) => ("PortNotAllocated", "is not allocated; repairing".to_owned()),
+            Err(PortFault::Taken) => (
+                "PortAlreadyAllocated",
+                "was assigned to multiple services; please recreate service".to_owned(),
+            ),
+            Err(_) => {
+                ("PortOutOfRange", format!("is not within the port range {range}; please recreate service"))
             }
-            Err(_) => format!("{port} is none of {range}; the Service is to be made anew"),
         };
-        rebuilt.faults.push((owner.clone(), fault));
+        rebuilt.faults.push((index, reason, format!("Port {port} {fault}")));
     }
     for port in left.iter() {
         let patience = leaks.get(&port).copied().unwrap_or(PATIENCE);
@@ -141,9 +160,8 @@ mod tests {
         map
     }
 
-    fn services(ports: &[&[i64]]) -> Vec<(Owner, Vec<i64>)> {
-        let owner = |index: usize| Owner { namespace: "n".to_owned(), name: index.to_string() };
-        ports.iter().enumerate().map(|(index, ports)| (owner(index), ports.to_vec())).collect()
+    fn services(ports: &[&[i64]]) -> Vec<Vec<i64>> {
+        ports.iter().map(|ports| ports.to_vec()).collect()
     }
 
     #[test]
@@ -172,13 +190,22 @@ mod tests {
     fn what_services_have_is_put_into_the_map_and_what_is_wrong_is_told() {
         let rebuilt = rebuild(RANGE, Some(&map(&[])), &services(&[&[30001], &[30001], &[80]]), &Leaks::new());
         assert_eq!(rebuilt.ports, map(&[30001]));
-        let told: Vec<&str> = rebuilt.faults.iter().map(|(_, fault)| fault.as_str()).collect();
+        let told: Vec<(usize, &str, &str)> =
+            rebuilt.faults.iter().map(|(index, reason, fault)| (*index, *reason, fault.as_str())).collect();
         assert_eq!(
             told,
             [
-                "30001 was not allocated; it is now",
-                "30001 was assigned to several Services; one of them is to be made anew",
-                "80 is none of 30000-30099; the Service is to be made anew",
+                (0, "PortNotAllocated", "Port 30001 is not allocated; repairing"),
+                (
+                    1,
+                    "PortAlreadyAllocated",
+                    "Port 30001 was assigned to multiple services; please recreate service"
+                ),
+                (
+                    2,
+                    "PortOutOfRange",
+                    "Port 80 is not within the port range 30000-30099; please recreate service"
+                ),
             ]
         );
         // The first map is made of the Services that there are.

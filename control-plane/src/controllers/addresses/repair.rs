@@ -37,6 +37,10 @@ impl Controller for AddressRepair {
         Some(Identity { name: "system:apiserver".to_owned(), group: "system:masters" })
     }
 
+    fn agent(&self) -> &'static str {
+        "kube-apiserver"
+    }
+
     fn kinds(&self) -> Option<Vec<Gvr>> {
         Some(vec![SERVICES, ADDRESSES, RANGES])
     }
