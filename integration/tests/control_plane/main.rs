@@ -69,6 +69,9 @@ fn main() -> ExitCode {
     runner::main(TESTS)
 }
 
+/// Where it listens, in the network namespace that each test has for itself.
+const PORT: u16 = 16443;
+
 /// A control plane that runs, in a folder of its own.
 struct World {
     folder: TempDir,
@@ -87,11 +90,21 @@ impl World {
 
     /// With a node that only seems to be there, and runs pods.
     fn with_a_node() -> Result<Self, TestError> {
-        Self::with(TempDir::new()?, &["--simulate-nodes", "1"])
+        Self::with_a_node_at(PORT)
+    }
+
+    /// One of several that a test has.
+    fn with_a_node_at(port: u16) -> Result<Self, TestError> {
+        let folder = TempDir::new()?;
+        Self::spawned(command_at(folder.path(), port, &["--simulate-nodes", "1"]), folder)
     }
 
     fn with(folder: TempDir, more: &[&str]) -> Result<Self, TestError> {
-        let daemon = Daemon::spawn(command(folder.path(), more), &folder.path().join("log"))?;
+        Self::spawned(command(folder.path(), more), folder)
+    }
+
+    fn spawned(command: Command, folder: TempDir) -> Result<Self, TestError> {
+        let daemon = Daemon::spawn(command, &folder.path().join("log"))?;
         let api = Api(folder.path().join("api.sock"));
         let mut world = Self { folder, daemon, api };
         world.ready()?;
@@ -115,10 +128,14 @@ impl World {
 
 /// `orlop control-plane` with everything in one folder.
 fn command(folder: &Path, more: &[&str]) -> Command {
+    command_at(folder, PORT, more)
+}
+
+fn command_at(folder: &Path, port: u16, more: &[&str]) -> Command {
     let mut command = Command::new(bin("orlop"));
     let socket = folder.join("api.sock");
     command.args(["--data-dir", "data", "control-plane"]).args(more).arg("--api-socket").arg(socket);
-    command.args(["--bind-address", "127.0.0.1", "--secure-port", "16443"]);
+    command.args(["--bind-address", "127.0.0.1", "--secure-port", &port.to_string()]);
     command.current_dir(folder).env_remove("ORLOP_DATA_DIR").stdin(Stdio::null());
     command
 }
@@ -196,7 +213,7 @@ fn kubectl_works_by_the_kubeconfig() -> TestResult {
 fn without_credentials_little_can_be_read() -> TestResult {
     let world = World::start()?;
     for (path, code) in [("/livez", 200), ("/version", 200), ("/api/v1/secrets", 403), ("/metrics", 403)] {
-        let found = api::over_tls(16443, path)?;
+        let found = api::over_tls(PORT, path)?;
         check(found == code, || format!("{path}: {found} instead of {code}"))?;
     }
     drop(world);

@@ -5,12 +5,13 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use integration::runner::{TestError, TestResult, check, skip};
+use integration::runner::{TestError, TestResult, check, fail, skip};
 use integration::transcript::{self, Step};
 
-use crate::World;
+use crate::{PORT, World};
 
 /// What is repeated must be right within.
 const SOON: Duration = Duration::from_secs(30);
@@ -67,27 +68,42 @@ fn kubectls() -> Vec<PathBuf> {
     found
 }
 
-/// Each kubectl on a server of its own; the first difference of each is told.
+/// Each kubectl on a server of its own, all of them side by side: they mostly wait. The differences of each are told.
 fn play(text: &str) -> TestResult {
-    let steps = transcript::parse(text);
+    let steps = &transcript::parse(text);
     let found = kubectls();
     if found.is_empty() {
         return skip("no kubectl on this machine");
     }
-    let mut differences = Vec::new();
-    for kubectl in found {
-        let world = World::with_a_node()?;
-        let shell = Shell::new(&world, &kubectl)?;
-        let name = kubectl.file_name().unwrap_or_default().to_string_lossy();
-        // One without a number in its name is taken for the newest.
-        let version = name.strip_prefix("kubectl.").and_then(transcript::version).unwrap_or((u32::MAX, 0));
-        for step in steps.iter().filter(|step| step.since <= version) {
-            if let Some(difference) = shell.difference(step)? {
-                differences.push(format!("{}: {difference}", kubectl.display()));
-            }
+    let told: Vec<Result<Vec<String>, TestError>> = thread::scope(|scope| {
+        let players: Vec<_> = found
+            .iter()
+            .zip(PORT..)
+            .map(|(kubectl, port)| scope.spawn(move || differences(kubectl, port, steps)))
+            .collect();
+        players
+            .into_iter()
+            .map(|player| player.join().unwrap_or_else(|_| fail("a player panicked")))
+            .collect()
+    });
+    let differences = told.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+    check(differences.is_empty(), || differences.join("\n"))
+}
+
+/// What one kubectl prints that it should not, on a server at the port.
+fn differences(kubectl: &Path, port: u16, steps: &[Step]) -> Result<Vec<String>, TestError> {
+    let world = World::with_a_node_at(port)?;
+    let shell = Shell::new(&world, kubectl)?;
+    let name = kubectl.file_name().unwrap_or_default().to_string_lossy();
+    // One without a number in its name is taken for the newest.
+    let version = name.strip_prefix("kubectl.").and_then(transcript::version).unwrap_or((u32::MAX, 0));
+    let mut found = Vec::new();
+    for step in steps.iter().filter(|step| step.since <= version) {
+        if let Some(difference) = shell.difference(step)? {
+            found.push(format!("{}: {difference}", kubectl.display()));
         }
     }
-    check(differences.is_empty(), || differences.join("\n"))
+    Ok(found)
 }
 
 /// A shell in a folder, in which `kubectl` is the one that is tried.
@@ -139,7 +155,7 @@ impl<'w> Shell<'w> {
                 let expected = step.expected.join("\n");
                 return Ok(Some(format!("$ {}\n{printed}\nis not\n{expected}\n", step.command)));
             }
-            std::thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(100));
         }
     }
 }
