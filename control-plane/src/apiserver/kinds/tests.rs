@@ -17,6 +17,20 @@ fn every_builtin_kind_has_one_stored_version_and_a_prefix_of_its_own() {
     }
 }
 
+/// The documentation says so.
+#[test]
+fn no_kind_is_checked_by_its_schema_alone() {
+    let table = table();
+    let bare: Vec<String> = table
+        .kinds()
+        .iter()
+        .flat_map(|kind| kind.served.iter().map(move |served| (&served.group, &kind.kind)))
+        .filter(|(group, kind)| api_objects::rules::of(group, kind).is_none())
+        .map(|(group, kind)| format!("{group}/{kind}"))
+        .collect();
+    assert!(bare.is_empty(), "{bare:?}");
+}
+
 #[test]
 fn keys_are_laid_out_as_etcd_users_know_them() {
     let table = table();
