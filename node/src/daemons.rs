@@ -9,10 +9,16 @@ pub(crate) mod up;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use daemon::{Admin, CancellationToken, Readiness};
 
 use crate::{Error, Global};
+
+/// After so long, what only the start needed is free.
+const STARTED: Duration = Duration::from_secs(5);
+/// Between two times that free memory is given back.
+const TIDYING: Duration = Duration::from_secs(30);
 
 /// Installs the log, starts the executor, and runs a daemon until it ends or a signal asks it to.
 ///
@@ -25,6 +31,7 @@ where
 {
     let logs = daemon::init_logs(&global.log_level, global.log_format).map_err(Error::Usage)?;
     daemon::count_panics();
+    sys::heap::bound();
     let executor = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // A node's daemons wait far more than they compute; threads cost memory.
@@ -52,11 +59,22 @@ where
             result = run(shutdown.clone(), readiness) => result,
             // Until it is asked to end, an endpoint that ends is broken.
             Err(error) = served => Err(Error::failed(&error)),
+            never = give_memory_back() => match never {},
         }
     });
     // What blocks in the kernel, such as a manifest on a file system that hangs, is not waited for.
-    executor.shutdown_timeout(std::time::Duration::from_secs(1));
+    executor.shutdown_timeout(Duration::from_secs(1));
     done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Keeps a daemon as small as what it holds, after a start or large answers.
+async fn give_memory_back() -> std::convert::Infallible {
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + STARTED, TIDYING);
+    loop {
+        tick.tick().await;
+        // A panic there would be counted; the next time comes.
+        let _ = tokio::task::spawn_blocking(sys::heap::give_back).await;
+    }
 }
 
 /// Names the sockets that take no connection.

@@ -6,6 +6,7 @@
 pub mod cgroup;
 pub mod error;
 pub mod fs;
+pub mod heap;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
