@@ -1,6 +1,7 @@
 //! Base64 as Go's `encoding/json` reads and writes it: the standard alphabet, padded, line breaks ignored.
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+use ::base64::Engine as _;
+use ::base64::engine::general_purpose::STANDARD;
 
 /// The bytes, or the offset that Go's error names.
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, usize> {
@@ -63,18 +64,7 @@ pub(crate) fn decoded_length(text: &str) -> usize {
 
 /// The text of some bytes.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let mut all = [0; 4];
-        all[1..=group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes(all);
-        for place in 0..4 {
-            let index = bits >> (18 - 6 * place) & 63;
-            let shown = place <= group.len();
-            text.push(if shown { char::from(ALPHABET[index as usize]) } else { '=' });
-        }
-    }
-    text
+    STANDARD.encode(bytes)
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use api_objects::address::Family;
 use api_objects::{FieldError, Path};
 use http::StatusCode;
 use serde_json::Value;
 
+use super::block::Block;
 use super::families;
 use super::ports::Ports;
 use super::store::{self, Addresses, Owner};
@@ -116,47 +118,14 @@ impl Allocation {
     ) -> Result<(), Status> {
         let blocks = store::blocks(server).await?;
         let addresses = Addresses::of(server).await?;
+        let pool = Pool { blocks, addresses, owner: &self.owner, dry_run };
         for wish in wishes {
             let spec = &mut service["spec"];
             let mut list = spec["clusterIPs"].as_array().cloned().unwrap_or_default();
             list.resize(list.len().max(wish.index + 1), "".into());
-            let refused = |why: &str| {
-                let path = Path::ROOT.field("spec");
-                let error = FieldError::invalid(&path.field("clusterIPs"), list.clone(), why);
-                Status::invalid("", "Service", &self.owner.name, vec![error])
-            };
             let got = match &wish.address {
-                Some(asked) => {
-                    let refused = |why: &str| refused(&format!("failed to allocate IP {asked}: {why}"));
-                    let address = asked.parse().ok();
-                    let address = address.filter(|address| blocks.iter().any(|block| block.has(*address)));
-                    let address = address.ok_or_else(|| refused(MISMATCH))?;
-                    let free = match dry_run {
-                        true => !addresses.is_taken(address).await?,
-                        false => addresses.take(address, &self.owner).await?,
-                    };
-                    if !free {
-                        return Err(refused(TAKEN));
-                    }
-                    address
-                }
-                None => {
-                    let random = u64::from_ne_bytes(random());
-                    let candidates = blocks.iter().filter(|block| block.family() == wish.family);
-                    let mut candidates = candidates.flat_map(|block| block.candidates(random));
-                    loop {
-                        let candidate = candidates.find(|address| !addresses.seems_taken(*address));
-                        let Some(address) = candidate else {
-                            let name = &self.owner.name;
-                            let why = format!("failed to allocate a serviceIP for Service {name:?}: {FULL}");
-                            return Err(internal(&why));
-                        };
-                        // Whoever was faster has this one; there are others.
-                        if dry_run || addresses.take(address, &self.owner).await? {
-                            break address;
-                        }
-                    }
-                }
+                Some(asked) => pool.take(asked, &list).await?,
+                None => pool.take_any(wish.family).await?,
             };
             self.taken.addresses.push(got);
             let shown = wish.address.clone().unwrap_or_else(|| got.to_string());
@@ -184,6 +153,52 @@ impl Allocation {
             let Owner { namespace, name } = &self.owner;
             tracing::warn!(%error, namespace, name, ?held, "addresses or ports of a Service stay taken for a while");
         }
+    }
+}
+
+/// Where addresses come from, and for whom.
+struct Pool<'a> {
+    blocks: Vec<Block>,
+    addresses: Addresses<'a>,
+    owner: &'a Owner,
+    /// They are looked at and not taken.
+    dry_run: bool,
+}
+
+impl Pool<'_> {
+    /// The address that a Service asks for; `list` is what it asks for altogether, for the message that refuses it.
+    async fn take(&self, asked: &str, list: &[Value]) -> Result<IpAddr, Status> {
+        let refused = |why: &str| {
+            let path = Path::ROOT.field("spec");
+            let why = format!("failed to allocate IP {asked}: {why}");
+            let error = FieldError::invalid(&path.field("clusterIPs"), list, &why);
+            Status::invalid("", "Service", &self.owner.name, vec![error])
+        };
+        let address = asked.parse().ok();
+        let address = address.filter(|address| self.blocks.iter().any(|block| block.has(*address)));
+        let address = address.ok_or_else(|| refused(MISMATCH))?;
+        let free = match self.dry_run {
+            true => !self.addresses.is_taken(address).await?,
+            false => self.addresses.take(address, self.owner).await?,
+        };
+        if free { Ok(address) } else { Err(refused(TAKEN)) }
+    }
+
+    /// Any address of a family.
+    async fn take_any(&self, family: Family) -> Result<IpAddr, Status> {
+        let random = u64::from_ne_bytes(random());
+        let blocks = self.blocks.iter().filter(|block| block.family() == family);
+        for address in blocks.flat_map(|block| block.candidates(random)) {
+            if self.addresses.seems_taken(address) {
+                continue;
+            }
+            // Whoever was faster has this one; there are others.
+            if self.dry_run || self.addresses.take(address, self.owner).await? {
+                return Ok(address);
+            }
+        }
+        let name = &self.owner.name;
+        Err(internal(&format!("failed to allocate a serviceIP for Service {name:?}: {FULL}")))
     }
 }
 
