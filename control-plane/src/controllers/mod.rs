@@ -150,8 +150,6 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
         Arc::new(tokens::Cleaner),
         Arc::new(cluster_info::Signer),
         Arc::new(addresses::ServiceRanges),
-        Arc::new(flow::Standards),
-        Arc::new(flow::Dangling),
     ];
     if let Some(certificates) = &settings.root_ca {
         controllers.push(Arc::new(accounts::RootCa(certificates.clone())));
@@ -164,7 +162,7 @@ pub fn standard(server: &Arc<Server>, settings: &Settings) -> Vec<Arc<dyn Contro
 
 /// What every API server does by itself, whether or not it runs the controllers of the cluster.
 pub fn own() -> Vec<Arc<dyn Controller>> {
-    vec![Arc::new(addresses::AddressRepair)]
+    vec![Arc::new(addresses::AddressRepair), Arc::new(flow::Standards), Arc::new(flow::Dangling)]
 }
 
 /// Runs controllers on a server whose caches are fed, for this term. What they measure is among the server's metrics.

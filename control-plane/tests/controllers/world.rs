@@ -53,7 +53,8 @@ impl World {
         bootstrap::prepare(&server).await.unwrap();
         let client = Client::new(server.clone(), "admin", &["system:masters"], "test");
         let settings = controllers::Settings { root_ca: Some("pem".to_owned()), ..settings };
-        let controllers = controllers::standard(&server, &settings);
+        let mut controllers = controllers::standard(&server, &settings);
+        controllers.extend(controllers::own());
         let run = controllers::run(server.clone(), controllers, closing.clone());
         tasks.spawn(async move { run.await.map_err(|ended| ended.to_string()) });
         let run = scheduler::run(server.clone(), closing.clone());
